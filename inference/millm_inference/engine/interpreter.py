@@ -1,0 +1,113 @@
+"""What the engine asks of `interpret/`, and the only thing it knows of it: slots, positions and readings, never an SAE.
+
+`compile` may run on any thread; everything else runs on the engine thread, between or around forward passes.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """A prompt as it is fed: `ids [P]`, and per token the chat role it belongs to (None: outside any message).
+
+    `roles` itself is None where the prompt is no chat, or the template's spans cannot be told.
+    """
+
+    ids: tuple[int, ...]
+    roles: tuple[str | None, ...] | None = None
+    special_ids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardBatch:
+    """One forward pass over the slots `slot_lo … slot_lo + rows - 1` (row r is slot `slot_lo + r`).
+
+    `token_ids [rows, T]`, `positions [rows, T]` (absolute), `valid [rows, T]` (False: padding, or a row nobody owns:
+    it gets no delta and no reading).
+    """
+
+    slot_lo: int
+    token_ids: torch.Tensor
+    positions: torch.Tensor
+    valid: torch.Tensor
+
+    @property
+    def rows(self) -> int:
+        return self.token_ids.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Feature values of one slot at one position: parallel `indices` and `values`, in SAE units."""
+
+    slot: int
+    position: int
+    sae_id: str
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+class ForwardTrace(Protocol):
+    def readings(self) -> list[Reading]:
+        """Readings of the pass just made, by slot then position. One device-to-host copy, made here, after the pass."""
+        ...
+
+    @property
+    def steered(self) -> dict[int, int]:
+        """Slot → number of valid positions at which a steering hook ran for it in this pass."""
+        ...
+
+
+class Plan(Protocol):
+    """A request's steering and reading, compiled once at submit. Keeps the SAEs it was compiled against alive."""
+
+    @property
+    def salt(self) -> str:
+        """Names everything that changes the KV cache (SAE contents, hooks, ops, values, scopes); '' when nothing does."""
+        ...
+
+    @property
+    def needs_prompt(self) -> bool:
+        """True when every prompt position must be forwarded (prompt readings, conditions with memory)."""
+        ...
+
+    @property
+    def reads(self) -> bool:
+        """True when readings are wanted, so the last generated token is fed once more."""
+        ...
+
+
+class Interpreter(Protocol):
+    def compile(self, steering: Any, activations: Any, prompt: PromptTokens) -> Plan | None:
+        """Validate against what is attached now and compile; None when nothing is asked (the plain model, no hook).
+
+        Raises SidecarError: SAE_NOT_ATTACHED, INVALID_FEATURE_INDEX, VALIDATION_ERROR, SAE_INCOMPATIBLE.
+        """
+        ...
+
+    def resize(self, slots: int) -> None:
+        """The engine's number of slots; called once before any `open`, and again only when no slot is open."""
+        ...
+
+    def open(self, slot: int, plan: Plan, prompt: PromptTokens) -> None: ...
+
+    def fork(self, source: int, target: int) -> None:
+        """Give `target` the plan and per-row state of `source` (several choices share one prefill)."""
+        ...
+
+    def close(self, slot: int) -> None:
+        """Forget the slot; its buffers are zero again. Closing a slot that is not open does nothing."""
+        ...
+
+    def forward(self, batch: ForwardBatch) -> AbstractContextManager[ForwardTrace | None]:
+        """Hooks in place for exactly the sites that rows of this batch need; gone, whatever happens, on exit.
+
+        Yields None when no row of the batch needs one: the model runs untouched.
+        """
+        ...
