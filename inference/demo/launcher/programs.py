@@ -1,0 +1,54 @@
+"""Which programs make up miLLM, with which commands and settings."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.supervisor import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    repository: Path
+    data_dir: Path
+    gateway_port: int
+    inference_port: int
+    bootstrap: Path | None
+    is_dev: bool = False
+    is_fake: bool = False
+
+
+def programs_of(plan: Plan) -> list[Program]:
+    """In the order in which they depend on each other: the gateway needs the sidecar."""
+    return [_sidecar(plan), *([_vite(plan)] if plan.is_dev else []), _gateway(plan)]
+
+
+def _sidecar(plan: Plan) -> Program:
+    shared = {"MILLM_INFERENCE_PORT": str(plan.inference_port), **_log_settings()}
+    if plan.is_fake:
+        command = ("node", "gateway/test/fake-inference.ts", str(plan.inference_port))
+        return Program("inference", command, plan.repository, shared)
+    command = (sys.executable, "-m", "millm_inference")
+    return Program("inference", command, plan.repository / "inference", {**shared, "PYTHONUNBUFFERED": "1"})
+
+
+def _gateway(plan: Plan) -> Program:
+    command = ("node", *(("--watch",) if plan.is_dev else ()), "src/server.ts")
+    env = {
+        "PORT": str(plan.gateway_port),
+        "INFERENCE_URL": f"http://127.0.0.1:{plan.inference_port}",
+        "MILLM_DATA_DIR": str(plan.data_dir),
+        **_log_settings(),
+    }
+    if plan.bootstrap:
+        env["MILLM_BOOTSTRAP"] = str(plan.bootstrap)
+    return Program("gateway", command, plan.repository / "gateway", env)
+
+
+def _vite(plan: Plan) -> Program:
+    return Program("web", ("npm", "run", "dev"), plan.repository / "web")
+
+
+def _log_settings() -> dict[str, str]:
+    return {"LOG_FORMAT": os.environ.get("LOG_FORMAT", "console")}

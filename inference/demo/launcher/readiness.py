@@ -1,0 +1,58 @@
+"""Waits until the gateway says that everything behind it works, or says why it does not."""
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+
+from launcher.supervisor import Supervised
+
+POLL_S = 0.3
+MAX_STOPS_BEFORE_READY = 4
+
+
+class NotReadyError(Exception):
+    """Why the start was given up, in one sentence for a person."""
+
+
+# A proxy named in the environment has no business with this machine's own programs.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def probe(url: str) -> str | None:
+    """None when ready, otherwise what stands in the way."""
+    try:
+        with _opener.open(url, timeout=5) as response:
+            return None if response.status == 200 else f"answered {response.status}"
+    except urllib.error.HTTPError as error:
+        return _reason(error.code, error.read(4096))
+    except (OSError, ValueError) as error:
+        return f"does not answer ({getattr(error, 'reason', None) or error})"
+
+
+async def wait_until_ready(url: str, programs: list[Supervised], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while (reason := await asyncio.to_thread(probe, url)) is not None:
+        for supervised in programs:
+            if supervised.stops >= MAX_STOPS_BEFORE_READY:
+                raise NotReadyError(_gave_up(supervised))
+        if time.monotonic() > deadline:
+            raise NotReadyError(f"Not ready after {timeout_s:g} s: {url} {reason}.")
+        await asyncio.sleep(POLL_S)
+
+
+def _gave_up(supervised: Supervised) -> str:
+    last = next((line.strip() for line in reversed(supervised.last_lines) if line.strip()), "it printed nothing")
+    return (
+        f"The {supervised.program.name} stopped {supervised.stops} times before it was ready "
+        f"({supervised.last_exit}); its last line: {last}"
+    )
+
+
+def _reason(status: int, body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return f"answered {status}"
+    return f"answered {status} {json.dumps(document)[:600]}"
