@@ -5,16 +5,15 @@ Standard library only. `--dev` reloads what changes and serves the dashboard fro
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from fetch_model import FetchError, fetch
 from launcher.greeting import greeting, read_examples
 from launcher.log_stream import LogStream
+from launcher.manifest import write_manifest
 from launcher.preflight import PreflightError, check_disk, check_ports, check_python
 from launcher.programs import Plan, programs_of
 from launcher.readiness import NotReadyError, wait_until_ready
@@ -22,26 +21,7 @@ from launcher.supervisor import Program, Supervised
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAE = REPOSITORY / "inference" / "demo" / "sae"
-MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 READY_TIMEOUT_S = 300.0
-
-
-def manifest(model: Path) -> dict[str, Any]:
-    """What the gateway registers and loads: the demo's model and its SAE."""
-    sae = {"id": "demo", "path": str(SAE), "model": MODEL_ID, "labels": "labels.json"}
-    has_sae = (SAE / "cfg.json").is_file()
-    return {
-        "models": [{"repo_id": MODEL_ID, "path": str(model), "aliases": ["smollm2-135m-instruct"]}],
-        "saes": [sae] if has_sae else [],
-        "desired": {"model": MODEL_ID, "saes": ["demo"] if has_sae else []},
-    }
-
-
-def write_manifest(data_dir: Path, model: Path) -> Path:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    path = data_dir / "bootstrap.json"
-    path.write_text(json.dumps(manifest(model), indent=2) + "\n", "utf-8")
-    return path
 
 
 async def serve(programs: list[Program], gateway_port: int) -> int:
@@ -84,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         check_python()
         check_disk(data_dir)
         gateway_port, inference_port = check_ports(os.environ)
-        bootstrap = None if arguments.fake else write_manifest(data_dir, fetch())
+        bootstrap = None if arguments.fake else write_manifest(data_dir, fetch(), SAE)
     except (PreflightError, FetchError) as error:
         return _refuse(str(error))
     except OSError as error:

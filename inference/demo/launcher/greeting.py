@@ -5,7 +5,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-MODEL = "smollm2-135m-instruct"
+from launcher.manifest import MODEL_ALIAS
+
 FALLBACK_PROMPT = "Tell me about your day."
 
 
@@ -21,7 +22,7 @@ def read_examples(path: Path) -> list[dict[str, Any]]:
 
 def curl(base_url: str) -> str:
     body = {
-        "model": MODEL,
+        "model": MODEL_ALIAS,
         "stream": True,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
     }
@@ -33,7 +34,7 @@ def python_snippet(base_url: str, example: dict[str, Any] | None) -> str:
     prompt = example["prompt"] if example else FALLBACK_PROMPT
     feature = {"index": example["index"], "strength": example["strength"]} if example else {"index": 0, "strength": 5}
     call = (
-        f'model="{MODEL}", messages=[{{"role": "user", "content": {json.dumps(prompt)}}}], temperature=0, '
+        f'model="{MODEL_ALIAS}", messages=[{{"role": "user", "content": {json.dumps(prompt)}}}], temperature=0, '
         f'max_tokens=80, extra_body={{"steering": {{"features": [{json.dumps(feature)}]}}}}'
     )
     return (

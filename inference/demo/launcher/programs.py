@@ -7,6 +7,8 @@ from pathlib import Path
 
 from launcher.supervisor import Program
 
+VITE_URL = "http://127.0.0.1:5173"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -39,8 +41,12 @@ def _gateway(plan: Plan) -> Program:
         "PORT": str(plan.gateway_port),
         "INFERENCE_URL": f"http://127.0.0.1:{plan.inference_port}",
         "MILLM_DATA_DIR": str(plan.data_dir),
+        # Less than the supervisor's own patience, so that open streams end in order.
+        "MILLM_SHUTDOWN_GRACE_S": os.environ.get("MILLM_SHUTDOWN_GRACE_S", "8"),
         **_log_settings(),
     }
+    if plan.is_dev:
+        env["MILLM_WEB_DEV_URL"] = VITE_URL
     if plan.bootstrap:
         env["MILLM_BOOTSTRAP"] = str(plan.bootstrap)
     return Program("gateway", command, plan.repository / "gateway", env)

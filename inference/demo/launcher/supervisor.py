@@ -87,7 +87,7 @@ class Supervised:
             self._process = process = await asyncio.create_subprocess_exec(
                 *program.command,
                 cwd=program.cwd,
-                env={**os.environ, **program.env},
+                env={**_inherited(), **program.env},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -128,6 +128,11 @@ class Supervised:
 
     def _say(self, text: str) -> None:
         self._emit("miLLM", f"{self.program.name} {text}")
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment, less what is addressed to the tests: the programs refuse settings that they do not know."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("MILLM_TEST_")}
 
 
 def _describe_exit(code: int) -> str:
