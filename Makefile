@@ -41,9 +41,9 @@ help: ## this list
 setup: preflight ## install everything: Node packages, Python environment, database client, demo model
 	@$(MAKE) -j2 node-ready python-ready
 
-node-ready: $(NPM_READY) $(PRISMA_READY)
-python-ready: $(PYTHON_READY) $(MODEL_READY)
-web-ready: $(WEB_READY)
+node-ready: $(NPM_READY) $(PRISMA_READY) ; @:
+python-ready: $(PYTHON_READY) $(MODEL_READY) ; @:
+web-ready: $(WEB_READY) ; @:
 
 preflight:
 	@test -e $(PYTHON_READY) -a -e $(NPM_READY) || $(PYTHON) inference/demo/launcher/preflight.py --set-up

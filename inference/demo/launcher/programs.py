@@ -26,13 +26,16 @@ def programs_of(plan: Plan) -> list[Program]:
     return [_sidecar(plan), *([_vite(plan)] if plan.is_dev else []), _gateway(plan)]
 
 
+# Both programs are asked to end sooner than the supervisor's patience does, so that open streams end in order.
 def _sidecar(plan: Plan) -> Program:
     shared = {"MILLM_INFERENCE_PORT": str(plan.inference_port), **_log_settings()}
     if plan.is_fake:
         command = ("node", "gateway/test/fake-inference.ts", str(plan.inference_port))
         return Program("inference", command, plan.repository, shared)
     command = (sys.executable, "-m", "millm_inference")
-    return Program("inference", command, plan.repository / "inference", {**shared, "PYTHONUNBUFFERED": "1"})
+    grace = os.environ.get("MILLM_INFERENCE_SHUTDOWN_GRACE_S", "3")
+    env = {**shared, "MILLM_INFERENCE_SHUTDOWN_GRACE_S": grace, "PYTHONUNBUFFERED": "1"}
+    return Program("inference", command, plan.repository / "inference", env)
 
 
 def _gateway(plan: Plan) -> Program:
@@ -41,7 +44,6 @@ def _gateway(plan: Plan) -> Program:
         "PORT": str(plan.gateway_port),
         "INFERENCE_URL": f"http://127.0.0.1:{plan.inference_port}",
         "MILLM_DATA_DIR": str(plan.data_dir),
-        # Less than the supervisor's own patience, so that open streams end in order.
         "MILLM_SHUTDOWN_GRACE_S": os.environ.get("MILLM_SHUTDOWN_GRACE_S", "8"),
         **_log_settings(),
     }
