@@ -1,0 +1,47 @@
+"""`python -m millm_inference`: settings → app → uvicorn."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from millm_inference import logs
+from millm_inference.settings import Settings, read_settings
+
+
+def main() -> int:
+    try:
+        settings = read_settings()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.configure(settings.log_level, settings.log_format)
+    _use_threads(settings)
+    from millm_inference.app import create_app  # after the settings are known to be good: this imports torch models
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=int(settings.shutdown_grace_s) + 5,
+            timeout_keep_alive=75,
+        )
+    )
+    server.run()
+    return 0 if server.started else 1
+
+
+def _use_threads(settings: Settings) -> None:
+    """Physical cores unless told otherwise: torch's compute threads gain nothing from hyper-threads."""
+    import psutil
+    import torch
+
+    torch.set_num_threads(settings.threads or psutil.cpu_count(logical=False) or 1)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,80 @@
+"""Composition root: settings → runtime → routes and error handlers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from millm_inference import __version__
+from millm_inference.errors import SidecarError
+from millm_inference.request_log import RequestLog
+from millm_inference.routes import activations, embeddings, generate, health, models, saes, tokens
+from millm_inference.runtime import Runtime
+from millm_inference.settings import Settings
+
+log = structlog.get_logger()
+
+STATUS = {
+    "VALIDATION_ERROR": 400,
+    "UNSUPPORTED_VALUE": 400,
+    "CONTEXT_LENGTH_EXCEEDED": 400,
+    "INVALID_CHAT_TEMPLATE_INPUT": 400,
+    "INVALID_FEATURE_INDEX": 400,
+    "SAE_NOT_ATTACHED": 400,
+    "MODEL_NOT_FOUND": 404,
+    "SAE_NOT_FOUND": 404,
+    "MODEL_NOT_LOADED": 409,
+    "CONFLICT": 409,
+    "SAE_INCOMPATIBLE": 409,
+    "MODEL_INCOMPATIBLE": 409,
+    "INSUFFICIENT_MEMORY": 507,
+    "QUEUE_FULL": 503,
+    "SHUTTING_DOWN": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+"""The gateway maps the code, not this status; it is for people who look at the sidecar's own traffic."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    runtime = Runtime(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        log.info("sidecar:started", instance_id=runtime.instance_id, device=str(runtime.device), version=__version__)
+        yield
+        await run_in_threadpool(runtime.shutdown)
+        log.info("sidecar:stopped")
+
+    app = FastAPI(title="miLLM inference sidecar", version=__version__, lifespan=lifespan)
+    app.state.runtime = runtime
+    app.add_middleware(RequestLog)
+    for module in (health, models, saes, generate, embeddings, activations, tokens):
+        app.include_router(module.router)
+    app.add_exception_handler(SidecarError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unknown)
+    return app
+
+
+async def _known(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SidecarError)
+    return JSONResponse(error.body().model_dump(mode="json"), STATUS.get(error.code, 500))
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"] if part != "body")
+    problem = SidecarError("VALIDATION_ERROR", f"{path}: {first['msg']}", param=path or None)
+    return await _known(request, problem)
+
+
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
+    log.exception("sidecar:unexpected", path=request.url.path, error=repr(error))
+    return await _known(request, SidecarError("INTERNAL_ERROR", "The sidecar failed unexpectedly; its log says why."))

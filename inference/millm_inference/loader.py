@@ -1,0 +1,192 @@
+"""From a directory or GGUF file on disk to a model and tokenizer in memory: dtype, device, quantisation. Loads no SAE."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from millm_inference.errors import SidecarError
+from millm_inference.settings import Settings
+
+log = structlog.get_logger()
+transformers_logging.disable_progress_bar()
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+QUANTIZED = {"FP32": torch.float32, "BF16": torch.bfloat16, "FP16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    model: PreTrainedModel
+    tokenizer: Any
+    eos_ids: frozenset[int]
+    context_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What `from_pretrained` is called with: a directory, and the GGUF file in it if that is what is loaded."""
+
+    directory: Path
+    gguf: str | None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"gguf_file": self.gguf} if self.gguf else {}
+
+
+def find_source(path: str) -> Source:
+    """A directory with config.json, a directory with one .gguf, or a .gguf file. Raises MODEL_NOT_FOUND."""
+    place = Path(path)
+    if place.is_file() and place.suffix == ".gguf":
+        return Source(place.parent, place.name)
+    if (place / "config.json").is_file():
+        return Source(place, None)
+    files = sorted(place.glob("*.gguf")) if place.is_dir() else []
+    if len(files) == 1:
+        return Source(place, files[0].name)
+    found = "more than one .gguf file; name one" if files else "no config.json and no .gguf file"
+    raise SidecarError("MODEL_NOT_FOUND", f"{place.name!r} is no model: there is {found}.", param="path")
+
+
+def pick_device(settings: Settings) -> torch.device:
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise SidecarError("UNSUPPORTED_VALUE", "MILLM_INFERENCE_DEVICE=cuda, but this machine has no CUDA device.")
+    return torch.device(settings.device)
+
+
+def pick_dtype(settings: Settings, quantization: str | None, device: torch.device) -> torch.dtype:
+    """float32 on a CPU unless told otherwise: half precision is not faster on most of them, and never exact."""
+    if quantization in QUANTIZED:
+        return QUANTIZED[quantization]
+    if settings.dtype != "auto":
+        return DTYPES[settings.dtype]
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def load_model(
+    path: str, settings: Settings, *, quantization: str | None = None, trust_remote_code: bool = False
+) -> Loaded:
+    """Load onto the device, in evaluation mode. Raises MODEL_NOT_FOUND, MODEL_INCOMPATIBLE, UNSUPPORTED_VALUE,
+    INSUFFICIENT_MEMORY."""
+    source = find_source(path)
+    device = pick_device(settings)
+    dtype = pick_dtype(settings, quantization, device)
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": dtype}
+    if quantization in ("Q4", "Q8"):
+        options["quantization_config"] = _bitsandbytes(quantization, dtype)
+        options["device_map"] = {"": device}
+    try:
+        cached = _converted(source, settings)
+        directory, extra = (cached, {}) if cached else (source.directory, source.arguments)
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, **extra)
+        model = AutoModelForCausalLM.from_pretrained(directory, **extra, **options)
+        if source.gguf and cached is None and model.dtype == torch.float32:
+            _keep_converted(source, settings, model, tokenizer)
+        if "device_map" not in options:
+            model = model.to(device)
+    except SidecarError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise SidecarError("INSUFFICIENT_MEMORY", f"The model does not fit into the memory of {device}.") from error
+    except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError, ImportError) as error:
+        reason = str(error).strip().split("\n")[0][:300]
+        raise SidecarError("MODEL_INCOMPATIBLE", f"The model could not be loaded: {reason}", path=path) from error
+    model.eval()
+    config = model.config.get_text_config()
+    context = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2048)
+    if settings.max_context:
+        context = min(context, settings.max_context)
+    return Loaded(model, tokenizer, _eos_ids(model, tokenizer), context)
+
+
+def describe_model(path: str, trust_remote_code: bool = False) -> dict[str, Any]:
+    """What the files say, without weights: the fields of the contract's ModelDescription."""
+    source = find_source(path)
+    try:
+        config = AutoConfig.from_pretrained(source.directory, trust_remote_code=trust_remote_code, **source.arguments)
+    except (OSError, ValueError, KeyError) as error:
+        raise SidecarError(
+            "MODEL_INCOMPATIBLE", f"The model could not be read: {str(error).splitlines()[0]}"
+        ) from error
+    text = config.get_text_config()
+    files = [source.directory / source.gguf] if source.gguf else [f for f in source.directory.rglob("*") if f.is_file()]
+    with torch.device("meta"), contextlib.suppress(ValueError):
+        parameters = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+    return {
+        "path": path,
+        "format": "gguf" if source.gguf else "safetensors",
+        "architecture": (config.architectures or [type(config).__name__.removesuffix("Config") + "ForCausalLM"])[0],
+        "size_bytes": sum(f.stat().st_size for f in files),
+        "parameters": parameters,
+        "context_length": int(getattr(text, "max_position_embeddings", 0) or 2048),
+        "hidden_size": text.hidden_size,
+        "layers": text.num_hidden_layers,
+        "has_chat_template": (source.directory / "chat_template.jinja").exists() or source.gguf is not None,
+    }
+
+
+def _eos_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
+    declared = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ids = declared if isinstance(declared, list) else [declared]
+    return frozenset(int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None)
+
+
+def _bitsandbytes(quantization: str, dtype: torch.dtype) -> Any:
+    try:
+        import bitsandbytes  # noqa: F401  (optional: only machines that quantise need it)
+    except ImportError:
+        raise SidecarError(
+            "UNSUPPORTED_VALUE",
+            f"{quantization} needs the package bitsandbytes; install the sidecar with its `cuda` extra, or load FP16.",
+            param="quantization",
+        ) from None
+    from transformers import BitsAndBytesConfig  # imports accelerate machinery that plain loads do not need
+
+    if quantization == "Q4":
+        return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    return BitsAndBytesConfig(load_in_8bit=True)
+
+
+# GGUF files are dequantised once and kept as safetensors beside the data, since the conversion takes many times longer
+# than a load. The folder is named by what was converted, so a changed file is converted again.
+def _converted_dir(source: Source, settings: Settings) -> Path:
+    file = source.directory / (source.gguf or "")
+    stat = file.stat()
+    key = hashlib.sha256(f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    return (settings.model_cache_dir or settings.data_dir / "models") / "converted" / f"{file.stem}-{key}"
+
+
+def _converted(source: Source, settings: Settings) -> Path | None:
+    if not source.gguf:
+        return None
+    folder = _converted_dir(source, settings)
+    return folder if (folder / "complete.json").is_file() else None
+
+
+def _keep_converted(source: Source, settings: Settings, model: PreTrainedModel, tokenizer: Any) -> None:
+    folder = _converted_dir(source, settings)
+    part = folder.with_name(folder.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        (part / "complete.json").write_text(json.dumps({"source": source.gguf}))
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    except OSError as error:  # a full disk costs the next start time, not this one its model
+        log.warning("model:conversion-not-kept", reason=str(error))
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,250 @@
+"""What is loaded now: one model with its engine, tokenizer and interpretation session. Owns loading and unloading."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import structlog
+import torch
+
+from millm_inference.contract import (
+    AttachedSae,
+    Counters,
+    LoadedModel,
+    LoadModelRequest,
+    MemoryState,
+    QueueState,
+    RuntimeState,
+    SaeOverrides,
+)
+from millm_inference.engine.engine import Engine, EngineLimits
+from millm_inference.engine.model_runner import ModelRunner
+from millm_inference.engine.postprocess import Counters as EngineCounters
+from millm_inference.engine.token_bytes import TokenBytes
+from millm_inference.errors import SidecarError
+from millm_inference.interpret.formats import load_sae
+from millm_inference.interpret.session import InterpretSession
+from millm_inference.loader import Loaded, load_model, pick_device
+from millm_inference.settings import Settings
+
+log = structlog.get_logger()
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A loaded model and everything that lives and dies with it."""
+
+    info: LoadedModel
+    loaded: Loaded
+    token_bytes: TokenBytes
+    session: InterpretSession
+    engine: Engine
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.loaded.tokenizer
+
+
+class Runtime:
+    """Blocking calls; routes run them off the event loop. Loading and attaching are serialised by one lock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.instance_id = uuid.uuid4().hex
+        self.started = time.monotonic()
+        self.device = pick_device(settings)
+        self._lock = threading.Lock()
+        self._resident: Resident | None = None
+        self._loading: str | None = None
+        self.draining = False
+        self.counters = EngineCounters()
+
+    # ---- model ------------------------------------------------------------------------------------------------------
+    @property
+    def resident(self) -> Resident | None:
+        return self._resident
+
+    def require(self, model_id: str) -> Resident:
+        """The loaded model, if it is the one asked for. Raises MODEL_NOT_LOADED."""
+        resident = self._resident
+        if resident is None or resident.info.model_id != model_id:
+            loading = " It is being loaded." if self._loading == model_id else ""
+            raise SidecarError("MODEL_NOT_LOADED", f"The model {model_id!r} is not loaded.{loading}", param="model")
+        return resident
+
+    def load(self, request: LoadModelRequest) -> LoadedModel:
+        with self._lock:
+            if self._resident is not None and self._same(self._resident.info, request):
+                return self._resident.info
+            self._loading = request.model_id
+            try:
+                self._unload()
+                self._resident = self._load(request)
+                return self._resident.info
+            finally:
+                self._loading = None
+
+    def unload(self) -> None:
+        with self._lock:
+            self._unload()
+
+    def _same(self, info: LoadedModel, request: LoadModelRequest) -> bool:
+        return (info.model_id, info.path, info.quantization) == (request.model_id, request.path, request.quantization)
+
+    def _load(self, request: LoadModelRequest) -> Resident:
+        begun = time.monotonic()
+        loaded = load_model(
+            request.path,
+            self.settings,
+            quantization=request.quantization,
+            trust_remote_code=request.trust_remote_code,
+        )
+        model = loaded.model
+        ModelRunner(model, None).verify()
+        session = InterpretSession(model)
+        config = model.config.get_text_config()
+        token_bytes = TokenBytes(loaded.tokenizer)
+        engine = Engine(
+            ModelRunner(model, session),
+            session,
+            token_bytes,
+            self._limits(loaded),
+            loaded.eos_ids,
+            self.counters,
+        )
+        generation = model.generation_config
+        info = LoadedModel(
+            model_id=request.model_id,
+            path=request.path,
+            architecture=type(model).__name__,
+            parameters=sum(p.numel() for p in model.parameters()),
+            dtype=str(model.dtype).removeprefix("torch."),
+            quantization=request.quantization,
+            device=str(model.device),
+            context_length=loaded.context_length,
+            hidden_size=config.hidden_size,
+            layers=config.num_hidden_layers,
+            vocab_size=config.vocab_size,
+            memory_bytes=model.get_memory_footprint(),
+            has_chat_template=bool(loaded.tokenizer.chat_template),
+            default_sampling={
+                name: value
+                for name in ("temperature", "top_p", "top_k", "repetition_penalty")
+                if (value := getattr(generation, name, None)) is not None
+            },
+            load_seconds=round(time.monotonic() - begun, 3),
+        )
+        log.info(
+            "model:loaded", model_id=info.model_id, seconds=info.load_seconds, dtype=info.dtype, device=info.device
+        )
+        return Resident(info, loaded, token_bytes, session, engine)
+
+    def _unload(self) -> None:
+        if self._resident is None:
+            return
+        self._resident.engine.close()
+        log.info("model:unloaded", model_id=self._resident.info.model_id)
+        self._resident = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _limits(self, loaded: Loaded) -> EngineLimits:
+        """KV positions that fit the memory given, else a quarter of what is free on a CPU and 80 % on a GPU."""
+        config = loaded.model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        per_position = 2 * config.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
+        if self.settings.kv_memory_mb:
+            memory = self.settings.kv_memory_mb * MEBIBYTE
+        elif self.device.type == "cuda":
+            memory = int(torch.cuda.mem_get_info()[0] * 0.8)
+        else:
+            memory = psutil.virtual_memory().available // 4
+        return EngineLimits(
+            slots=self.settings.slots,
+            kv_positions=max(loaded.context_length // 8, memory // per_position),
+            max_waiting=self.settings.max_waiting,
+            prefill_chunk=self.settings.prefill_chunk,
+            idle_chunk=self.settings.idle_prefill_chunk,
+            context_length=loaded.context_length,
+        )
+
+    # ---- SAEs -------------------------------------------------------------------------------------------------------
+    def attach(self, sae_id: str, path: str, overrides: SaeOverrides | None) -> AttachedSae:
+        with self._lock:
+            if self._resident is None:
+                raise SidecarError("MODEL_NOT_LOADED", "Load a model before attaching an SAE to it.")
+            return self._resident.session.attach(sae_id, load_sae(path, overrides), path)
+
+    def detach(self, sae_id: str) -> None:
+        with self._lock:
+            if self._resident is None:
+                raise SidecarError("SAE_NOT_ATTACHED", f"The SAE {sae_id!r} is not attached.", param="sae_id")
+            self._resident.session.detach(sae_id)
+
+    # ---- state ------------------------------------------------------------------------------------------------------
+    def state(self) -> RuntimeState:
+        resident = self._resident
+        return RuntimeState(
+            instance_id=self.instance_id,
+            model=resident.info if resident else None,
+            loading_model_id=self._loading,
+            saes=list(resident.session.attached()) if resident else [],
+            queue=self._queue(resident),
+            memory=self._memory(resident),
+            counters=self._counters(),
+        )
+
+    def _queue(self, resident: Resident | None) -> QueueState:
+        if resident is None:
+            slots = self.settings.slots
+            return QueueState(
+                running=0, waiting=0, slots_total=slots, slots_free=slots, max_waiting=self.settings.max_waiting
+            )
+        scheduler = resident.engine.scheduler
+        return QueueState(
+            running=len({s.request.id for s in scheduler.running}),
+            waiting=scheduler.waiting_requests,
+            slots_total=len(scheduler.slots),
+            slots_free=scheduler.free,
+            max_waiting=scheduler.max_waiting,
+            tokens_per_second=round(self.counters.tokens_per_second(), 2),
+        )
+
+    def _memory(self, resident: Resident | None) -> MemoryState:
+        if self.device.type == "cuda":
+            free, total = torch.cuda.mem_get_info()
+            used = total - free
+        else:
+            used, total = psutil.Process().memory_info().rss, psutil.virtual_memory().total
+        return MemoryState(
+            device=str(self.device),
+            used_bytes=used,
+            total_bytes=total,
+            model_bytes=resident.info.memory_bytes if resident else 0,
+            sae_bytes=resident.session.memory_bytes if resident else 0,
+            kv_bytes=resident.engine.runner.cache.memory_bytes if resident else 0,
+        )
+
+    def _counters(self) -> Counters:
+        c = self.counters
+        return Counters(
+            prompt_tokens=c.prompt_tokens,
+            generated_tokens=c.generated_tokens,
+            requests=c.requests,
+            aborted=c.aborted,
+            cached_prompt_tokens=c.cached_prompt_tokens,
+        )
+
+    def shutdown(self) -> None:
+        """Finish what runs within the grace period, then stop."""
+        self.draining = True
+        if self._resident is not None:
+            self._resident.engine.drain(self.settings.shutdown_grace_s)
+        self.unload()
