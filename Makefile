@@ -111,7 +111,7 @@ check: setup ## formatting, lint, types, drift of generated files, dependency di
 check-python: python-ready
 	@cd inference && .venv/bin/python -m ruff format --check . && .venv/bin/python -m ruff check .
 	@cd inference && .venv/bin/python -m mypy
-	@cd inference && .venv/bin/python -m pytest tests/test_directions.py tests/test_env_example.py
+	@cd inference && .venv/bin/python -m pytest tests/test_directions.py tests/test_env_example.py tests/test_error_docs.py
 
 check-node: node-ready python-ready
 	@npm run --silent check
