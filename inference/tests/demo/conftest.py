@@ -1,0 +1,14 @@
+"""The demo's scripts are plain files beside each other, so the tests put their folder on the path."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).resolve().parents[2] / "demo"
+sys.path.insert(0, str(DEMO))
+
+
+@pytest.fixture(scope="session")
+def sae_folder() -> Path:
+    return DEMO / "sae"
