@@ -10,7 +10,7 @@ import json
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from millm_inference.contract import Grammar
 from millm_inference.errors import SidecarError
 from millm_inference.runtime import Resident
 
-NO_WHITESPACE = {"whitespace_flexible": False}
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+NO_WHITESPACE: JsonCompileOptions = {"whitespace_flexible": False}
 """Compact JSON: a model cannot loop on white space until max_tokens."""
 
 _tokenizers: weakref.WeakKeyDictionary[Any, LLTokenizer] = weakref.WeakKeyDictionary()

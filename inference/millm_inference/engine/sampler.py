@@ -85,7 +85,7 @@ def _adjust_row(logits: torch.Tensor, row: SampleRow) -> None:
         values = logits[seen]
         logits[seen] = torch.where(values < 0, values * p.repetition_penalty, values / p.repetition_penalty)
     if row.output_ids and (p.frequency_penalty or p.presence_penalty):
-        ids, counts = torch.tensor(row.output_ids, device=device).unique(return_counts=True)
+        ids, counts = torch.unique(torch.tensor(row.output_ids, device=device), return_counts=True)
         logits[ids] -= p.frequency_penalty * counts + p.presence_penalty
     if row.banned:
         logits[list(row.banned)] = float("-inf")

@@ -37,8 +37,8 @@ class TokenBytes:
 
     def _of(self, token_id: int) -> bytes:
         if token_id in self._added:
-            return self._added[token_id].encode()
-        piece = self.tokenizer.convert_ids_to_tokens(token_id)
+            return str(self._added[token_id]).encode()
+        piece: str | None = self.tokenizer.convert_ids_to_tokens(token_id)
         return b"" if piece is None else self._piece_bytes(piece, token_id)
 
     def text(self, token_id: int) -> str:
