@@ -1,0 +1,141 @@
+"""Readings: which features fired at which token, gathered on the device and copied to the host once per pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from millm_inference.engine.interpreter import ForwardBatch, Reading
+from millm_inference.interpret.attachment import Attachment
+from millm_inference.interpret.places import Place
+from millm_inference.interpret.plan import Watch
+from millm_inference.interpret.steering import pick
+from millm_inference.interpret.tables import FeatureReads, Rows, feature_reads, row_index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WatchTable:
+    """Rows that watch one SAE at one stage in one way: chosen columns only, or everything (for the strongest)."""
+
+    source: Attachment
+    after: bool
+    members: tuple[tuple[int, Watch, int], ...]  # batch row, what it watches, its prompt's length
+    rows: Tensor | None
+    chosen: FeatureReads | None
+    top_k: int
+
+    @property
+    def place(self) -> Place:
+        return self.source.read
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Values at `picks` (member of the table, column of the batch): `chosen [N, F]`, `top_… [N, k]`."""
+
+    table: WatchTable
+    picks: list[tuple[int, int]]
+    chosen: Tensor | None
+    top_values: Tensor | None = None
+    top_indices: Tensor | None = None
+
+
+def watch_tables(plans: Rows, width: int, device: torch.device) -> list[WatchTable]:
+    groups: dict[tuple[int, bool, bool], list[tuple[int, Watch, int]]] = {}
+    for row, plan in plans.items():
+        if watch := plan.watch:
+            whole = watch.top_k > 0 or watch.source.sae.selects
+            members = groups.setdefault((id(watch.source), watch.after, whole), [])
+            members.append((row, watch, plan.prompt_length))
+    return [_watch_table(members, whole, width, device) for (_, _, whole), members in groups.items()]
+
+
+def _watch_table(members: list[tuple[int, Watch, int]], whole: bool, width: int, device: torch.device) -> WatchTable:
+    first = members[0][1]
+    features = [watch.features for _, watch, _ in members]
+    reads = None
+    if whole and any(features):
+        reads = FeatureReads(_indices(features, device), None)
+    elif any(features):
+        reads = feature_reads(first.source, features, device)
+    return WatchTable(
+        source=first.source,
+        after=first.after,
+        members=tuple(members),
+        rows=row_index([row for row, _, _ in members], width, device),
+        chosen=reads,
+        top_k=max(watch.top_k for _, watch, _ in members),
+    )
+
+
+def _indices(features: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    longest = max(map(len, features))
+    return torch.tensor([[*row, *[0] * (longest - len(row))] for row in features], device=device)
+
+
+def wanted(table: WatchTable, positions: list[list[int]], valid: list[list[bool]]) -> list[tuple[int, int]]:
+    """Which tokens of this pass are to be read: generated ones, and those of the prompt where asked."""
+    return [
+        (member, t)
+        for member, (row, watch, prompt_length) in enumerate(table.members)
+        for t, (position, counts) in enumerate(zip(positions[row], valid[row], strict=True))
+        if counts and (watch.prompt or position >= prompt_length)
+    ]
+
+
+def observe(table: WatchTable, picks: list[tuple[int, int]], hidden: Tensor) -> Observation:
+    """`hidden [rows, T, d_in]` of the batch, before or after steering as the table says."""
+    sae = table.source.sae
+    x = pick(hidden, table.rows)
+    every = x.shape[0] * x.shape[1] == len(picks)
+    if table.chosen is not None and table.chosen.columns is not None:
+        prepared, _ = sae.prepare(x)
+        values = table.chosen.columns.activate(prepared)
+        return Observation(table, picks, values.flatten(0, 1) if every else values[_where(picks)])
+    # Only the tokens asked for: this path computes every feature.
+    values, _ = sae.encode(x.flatten(0, 1) if every else x[_where(picks)])
+    chosen = None
+    if table.chosen is not None:
+        members = [member if table.chosen.indices.shape[0] > 1 else 0 for member, _ in picks]
+        chosen = values.gather(1, table.chosen.indices[members])
+    top = values.topk(table.top_k, dim=-1) if table.top_k else None
+    return Observation(table, picks, chosen, *(top if top else ()))
+
+
+def _where(picks: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    members, columns = torch.tensor(picks).unbind(1)
+    return members, columns
+
+
+def collect(observations: list[Observation], batch: ForwardBatch, positions: list[list[int]]) -> list[Reading]:
+    """One copy to the host for the whole pass, then readings by slot and position."""
+    if not observations:
+        return []
+    parts = [t for o in observations for t in (o.chosen, o.top_values, o.top_indices) if t is not None]
+    # Indices travel as floats beside the values: exact below 2^24 features.
+    flat = torch.cat([part.flatten().to(parts[0].dtype) for part in parts]).tolist()
+    rest = iter(flat)
+    readings = [reading for o in observations for reading in _readings(o, rest, batch.slot_lo, positions)]
+    return sorted(readings, key=lambda reading: (reading.slot, reading.position))
+
+
+def _readings(o: Observation, rest: Iterator[float], slot_lo: int, positions: list[list[int]]) -> Iterator[Reading]:
+    chosen, values, indices = (_take(t, rest) for t in (o.chosen, o.top_values, o.top_indices))
+    for n, (member, t) in enumerate(o.picks):
+        row, watch, _ = o.table.members[member]
+        found = dict(zip(watch.features, chosen[n], strict=False)) if chosen else {}
+        strongest = zip(indices[n][: watch.top_k], values[n][: watch.top_k], strict=True) if values else ()
+        for index, value in strongest:
+            if value > 0:
+                found.setdefault(int(index), value)
+        yield Reading(slot_lo + row, positions[row][t], watch.source.sae_id, tuple(found), tuple(found.values()))
+
+
+def _take(tensor: Tensor | None, rest: Iterator[float]) -> list[list[float]]:
+    if tensor is None:
+        return []
+    rows, width = tensor.shape
+    return [[next(rest) for _ in range(width)] for _ in range(rows)]

@@ -1,0 +1,226 @@
+"""What the engine calls: attached SAEs, the plans of its slots, and hooks in place for exactly one forward pass.
+
+`attach`, `detach` and `compile` may run on any thread; the rest on the engine's. A running plan keeps its own SAEs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from millm_inference.contract import AttachedSae
+from millm_inference.engine.interpreter import ForwardBatch, ForwardTrace, Plan, PromptTokens, Reading
+from millm_inference.errors import SidecarError
+from millm_inference.interpret.attachment import Attachment, fit
+from millm_inference.interpret.buffers import SiteBuffer
+from millm_inference.interpret.compile import compile_plan
+from millm_inference.interpret.hooks import installed
+from millm_inference.interpret.lookup import find
+from millm_inference.interpret.monitor import Observation, WatchTable, collect, wanted
+from millm_inference.interpret.passes import Pass
+from millm_inference.interpret.places import Place
+from millm_inference.interpret.plan import CompiledPlan
+from millm_inference.interpret.sae import Sae
+from millm_inference.interpret.sites import BatchSites, Site, build_sites, carry_at, change_at
+
+CACHED_BATCHES = 8
+
+
+@dataclass(slots=True, eq=False)
+class Trace:
+    """What one pass did; asked after it."""
+
+    batch: ForwardBatch
+    steering_rows: list[int]
+    observations: list[Observation]
+    positions: list[list[int]]
+
+    def readings(self) -> list[Reading]:
+        return collect(self.observations, self.batch, self.positions)
+
+    @property
+    def steered(self) -> dict[int, int]:
+        if not self.steering_rows:
+            return {}
+        counts = self.batch.valid.sum(dim=1).tolist()
+        return {self.batch.slot_lo + row: counts[row] for row in self.steering_rows if counts[row]}
+
+
+class InterpretSession:
+    """The engine's `Interpreter` over one loaded model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        parameter = next(model.parameters())
+        self._model = model
+        self._dtype = parameter.dtype
+        # Sums and encoders are float32 whatever the model is; float64 only for a model that is float64 itself.
+        exact = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+        self._like = torch.empty(0, dtype=exact, device=parameter.device)
+        self._lock = threading.Lock()
+        self._attached: dict[str, Attachment] = {}
+        self._plans: dict[int, CompiledPlan] = {}
+        self._buffers: dict[Place, SiteBuffer] = {}
+        self._batches: dict[tuple[int, int], BatchSites] = {}
+        self.resize(0)
+
+    # Attaching: any thread
+
+    def attach(self, sae_id: str, sae: Sae, path: str | None = None) -> AttachedSae:
+        """Check that `sae` fits the model, move it beside the model, and make it available to new requests."""
+        moved = replace(sae, path=sae.path if path is None else path).to(self._like.device, self._like.dtype)
+        fitted = fit(self._model, sae_id, moved)
+        with self._lock:
+            if sae_id in self._attached:
+                raise SidecarError("CONFLICT", f"The SAE {sae_id!r} is attached already.", sae_id=sae_id)
+            self._attached = {**self._attached, sae_id: fitted}
+        return _describe(fitted)
+
+    def detach(self, sae_id: str) -> None:
+        """New requests do not find it any more; those running keep it."""
+        with self._lock:
+            find(self._attached, sae_id, "sae_id")
+            self._attached = {name: a for name, a in self._attached.items() if name != sae_id}
+
+    def attached(self) -> list[AttachedSae]:
+        return [_describe(attachment) for attachment in self._attached.values()]
+
+    def sae(self, sae_id: str) -> Sae:
+        return find(self._attached, sae_id, "sae_id").sae
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(attachment.sae.memory_bytes for attachment in self._attached.values())
+
+    def compile(self, steering: Any, activations: Any, prompt: PromptTokens) -> CompiledPlan | None:
+        """Takes the contract's `SteeringSpec` and `ActivationsRequest`, either of them None."""
+        return compile_plan(steering, activations, prompt, self._attached, self._like.device)
+
+    # Slots: the engine's thread
+
+    def resize(self, slots: int) -> None:
+        assert not self._plans, "no slot may be open"
+        self._slots = slots
+        self._buffers.clear()
+        self._batches.clear()
+        self._memory = torch.zeros(slots, 0, dtype=torch.bool, device=self._like.device)
+
+    def open(self, slot: int, plan: Plan, prompt: PromptTokens) -> None:
+        assert isinstance(plan, CompiledPlan)
+        assert plan.prompt_length == len(prompt.ids), "a plan belongs to the prompt it was compiled for"
+        self.close(slot)
+        self._batches.clear()
+        self._plans[slot] = plan
+        with torch.inference_mode(False), torch.no_grad():
+            for place, vector in plan.adds.items():
+                if place not in self._buffers:
+                    self._buffers[place] = SiteBuffer(self._slots, vector, self._dtype)
+                self._buffers[place].put(slot, vector)
+            self._remember_nothing(slot, len(plan.conditions))
+
+    def fork(self, source: int, target: int) -> None:
+        self.close(target)
+        if (plan := self._plans.get(source)) is None:
+            return
+        self._batches.clear()
+        self._plans[target] = plan
+        with torch.inference_mode(False), torch.no_grad():
+            for place, vector in plan.adds.items():
+                self._buffers[place].put(target, vector)
+            self._memory[target] = self._memory[source]
+
+    def close(self, slot: int) -> None:
+        if (plan := self._plans.pop(slot, None)) is None:
+            return
+        self._batches.clear()
+        with torch.inference_mode(False), torch.no_grad():
+            for place in plan.adds:
+                self._buffers[place].clear(slot)
+                if self._buffers[place].unused:
+                    del self._buffers[place]
+
+    @contextmanager
+    def forward(self, batch: ForwardBatch) -> Iterator[ForwardTrace | None]:
+        sites = self._sites(batch.slot_lo, batch.rows)
+        if sites is None:
+            yield None
+            return
+        picks, positions = _picks(sites, batch)
+        needed = [site for site in sites.sites if site.steers or any(picks[table] for table in site.watches)]
+        if not needed:
+            yield None
+            return
+        memory = self._memory[batch.slot_lo : batch.slot_lo + batch.rows]
+        current = Pass(batch, sites.prompt_length, sites.scopes, sites.condition_count, memory)
+        seen: list[Observation] = []
+        steering = [row for row, plan in sites.plans.items() if plan.steers]
+        with installed(_hooks(needed, current, picks, seen)):
+            yield Trace(batch, steering, seen, positions)
+        if missed := [site.place.module for site in needed if site.place not in current.fired]:
+            raise RuntimeError(
+                f"the model did not pass {missed[0]}, where a hook was waiting: nothing was steered there"
+            )
+
+    def _sites(self, slot_lo: int, rows: int) -> BatchSites | None:
+        plans = {slot - slot_lo: plan for slot, plan in self._plans.items() if slot_lo <= slot < slot_lo + rows}
+        if not plans:
+            return None
+        if (slot_lo, rows) not in self._batches:
+            if len(self._batches) >= CACHED_BATCHES:
+                self._batches.pop(next(iter(self._batches)))
+            with torch.inference_mode(False), torch.no_grad():
+                ordered = dict(sorted(plans.items()))
+                built = build_sites(self._model, ordered, slot_lo, rows, self._buffers, self._like)
+            self._batches[slot_lo, rows] = built
+        return self._batches[slot_lo, rows]
+
+    def _remember_nothing(self, slot: int, conditions: int) -> None:
+        missing = conditions + 2 - self._memory.shape[1]
+        if missing > 0:
+            self._memory = torch.nn.functional.pad(self._memory, (0, missing))
+        self._memory[slot] = False
+
+
+def _picks(sites: BatchSites, batch: ForwardBatch) -> tuple[dict[WatchTable, list[tuple[int, int]]], list[list[int]]]:
+    """The tokens to read in this pass; positions are copied to the host only where somebody watches."""
+    tables = list(sites.watches)
+    if not tables:
+        return {}, []
+    positions, valid = batch.positions.tolist(), batch.valid.tolist()
+    return {table: wanted(table, positions, valid) for table in tables}, positions
+
+
+def _hooks(
+    needed: list[Site], current: Pass, picks: dict[WatchTable, list[tuple[int, int]]], seen: list[Observation]
+) -> Iterator[tuple[nn.Module, str, Any]]:
+    """Carriers first: what a block's output lacks must be there before anything reads it."""
+    for site in needed:
+        if site.carrier is not None and site.steers:
+            yield site.carrier, "output", carry_at(site, current)
+    for site in needed:
+        yield site.module, site.place.side, change_at(site, current, picks, seen)
+
+
+def _describe(attachment: Attachment) -> AttachedSae:
+    sae = attachment.sae
+    return AttachedSae(
+        sae_id=attachment.sae_id,
+        path=sae.path,
+        format=sae.format,
+        architecture=sae.architecture,
+        d_in=sae.d_in,
+        d_sae=sae.d_sae,
+        hook=attachment.hook,
+        hook_out=attachment.hook_out,
+        layer=attachment.layer,
+        model=sae.model,
+        memory_bytes=sae.memory_bytes,
+        content_hash=sae.content_hash,
+        operations=list(attachment.operations),
+        warnings=list(attachment.warnings),
+    )
