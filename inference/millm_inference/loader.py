@@ -101,7 +101,10 @@ def load_model(
         raise
     except torch.OutOfMemoryError as error:
         raise SidecarError("INSUFFICIENT_MEMORY", f"The model does not fit into the memory of {device}.") from error
-    except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError, ImportError) as error:
+    except (
+        Exception
+    ) as error:  # a foreign file through several parsers: whatever they raise, it is the file that is wrong
+        log.warning("model:load-failed", path=path, error=repr(error))
         reason = str(error).strip().split("\n")[0][:300]
         raise SidecarError("MODEL_INCOMPATIBLE", f"The model could not be loaded: {reason}", path=path) from error
     model.eval()

@@ -45,7 +45,9 @@ def test_a_prefix_in_the_cache_does_not_shorten_the_scores():
         submit(engine, prompt, max_tokens=2, wait=True)
         got = submit(engine, prompt, max_tokens=1, prompt_logprobs=0, report_prompt=True, wait=True)
     assert got.of(Done)[0].cached_tokens == 0
-    assert [s[0] for s in got.of(PromptScored)[0].logprobs[1:]] == pytest.approx(teacher_forced(model, prompt)[0], abs=1e-4)
+    assert [s[0] for s in got.of(PromptScored)[0].logprobs[1:]] == pytest.approx(
+        teacher_forced(model, prompt)[0], abs=1e-4
+    )
 
 
 def test_answer_logprobs_equal_teacher_forcing():

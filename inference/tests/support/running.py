@@ -16,7 +16,17 @@ from millm_inference.engine.engine import Engine, EngineLimits
 from millm_inference.engine.interpreter import Interpreter, Plan, PromptTokens
 from millm_inference.engine.model_runner import ModelRunner
 from millm_inference.engine.sampling import SamplingParams
-from millm_inference.engine.sequence import Delta, Done, Event, Failed, Finish, PromptScored, Request, Sequence, choice_stream
+from millm_inference.engine.sequence import (
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Finish,
+    PromptScored,
+    Request,
+    Sequence,
+    choice_stream,
+)
 from millm_inference.engine.text_output import TextOutput
 from millm_inference.engine.token_bytes import TokenBytes
 from tests.support.tiny import byte_tokenizer
@@ -29,10 +39,10 @@ class Collected:
     """Everything one request said."""
 
     request: Request
-    events: "queue.Queue[Event]"
+    events: queue.Queue[Event]
     seen: list[Event] = field(default_factory=list)
 
-    def wait(self, timeout: float = 60) -> "Collected":
+    def wait(self, timeout: float = 60) -> Collected:
         while not (self.seen and isinstance(self.seen[-1], Done | Failed)):
             self.seen.append(self.events.get(timeout=timeout))
         return self
@@ -71,7 +81,9 @@ def engine_for(
         engine.close()
 
 
-def submit(engine: Engine, ids: list[int], *, plan: Plan | None = None, n: int = 1, wait: bool = False, **options: Any) -> Collected:
+def submit(
+    engine: Engine, ids: list[int], *, plan: Plan | None = None, n: int = 1, wait: bool = False, **options: Any
+) -> Collected:
     sampling = {k: options.pop(k) for k in list(options) if k in SamplingParams.__dataclass_fields__}
     params = SamplingParams(**{"temperature": 0.0, "max_tokens": 8, **sampling})
     events: queue.Queue[Event] = queue.Queue()

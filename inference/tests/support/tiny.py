@@ -67,7 +67,11 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
     "qwen3": lambda: Qwen3Config(**GQA, head_dim=8),
     "gemma2": lambda: Gemma2Config(**GQA, head_dim=8, sliding_window=16, query_pre_attn_scalar=8),
     "gemma3": lambda: Gemma3TextConfig(
-        **{**GQA, "num_hidden_layers": 4}, head_dim=8, sliding_window=16, sliding_window_pattern=2, query_pre_attn_scalar=8
+        **{**GQA, "num_hidden_layers": 4},
+        head_dim=8,
+        sliding_window=16,
+        sliding_window_pattern=2,
+        query_pre_attn_scalar=8,
     ),
     "phi3": lambda: Phi3Config(**GQA),
     "gpt2": lambda: GPT2Config(
