@@ -1,0 +1,80 @@
+/** One call to the gateway: JSON in, the envelope's data out, or an ApiError. Knows no endpoint. */
+import { ApiError, asApiError, isAbort } from './errors.ts';
+
+export type Fetch = typeof globalThis.fetch;
+
+export interface RequestOptions {
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  body?: unknown;
+  signal?: AbortSignal;
+  timeoutMs?: number;
+  fetch?: Fetch;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+export async function request<T>(path: string, options: RequestOptions = {}): Promise<T> {
+  const { method = 'GET', body, signal, timeoutMs = DEFAULT_TIMEOUT_MS, fetch = globalThis.fetch } = options;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  let response: Response;
+  let payload: unknown;
+  try {
+    response = await fetch(path, {
+      method,
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      ...(body === undefined
+        ? {}
+        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+    payload = await readJson(response);
+  } catch (thrown) {
+    if (isAbort(thrown)) throw thrown;
+    throw asApiError(thrown);
+  }
+  if (!response.ok) throw errorFromBody(response, payload);
+  return unwrap<T>(payload, response.status);
+}
+
+/** Understands both error shapes: the `/api` envelope and the `/v1` error object. */
+export function errorFromBody(response: Response, body: unknown): ApiError {
+  const error = isRecord(body) && isRecord(body.error) ? body.error : {};
+  const code = typeof error.code === 'string' ? error.code : codeForStatus(response.status);
+  const message =
+    typeof error.message === 'string' ? error.message : `The server answered ${response.status}.`;
+  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
+  return new ApiError(
+    code.toUpperCase(),
+    message,
+    response.status,
+    isRecord(error.details) ? error.details : {},
+    Number.isFinite(retryAfter) ? retryAfter : null,
+  );
+}
+
+export async function readJson(response: Response): Promise<unknown> {
+  const text = await response.text();
+  if (!text) return null;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function unwrap<T>(payload: unknown, status: number): T {
+  if (!isRecord(payload)) throw new ApiError('BAD_RESPONSE', 'The answer is not JSON.', status);
+  // Health is plain JSON for orchestrators; everything else under /api wears the envelope.
+  return ('success' in payload && 'data' in payload ? payload.data : payload) as T;
+}
+
+function codeForStatus(status: number): string {
+  if (status === 404) return 'NOT_FOUND';
+  if (status === 429) return 'QUEUE_FULL';
+  if (status === 502 || status === 504) return 'NETWORK_ERROR';
+  if (status === 503) return 'SIDECAR_UNAVAILABLE';
+  return 'INTERNAL_ERROR';
+}

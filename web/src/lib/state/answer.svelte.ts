@@ -1,0 +1,150 @@
+/** One answer while it streams and after: its text, its tokens with what fired, its pace, its end. */
+import { streamChat, type ChatEvent, type ChatStreamOptions } from '#lib/api/chat-stream.ts';
+import { ApiError, isAbort } from '#lib/api/errors.ts';
+import type { ChatRequest } from '#lib/api/types.ts';
+import { TokenAligner, type Segment } from './token-aligner.ts';
+
+export type AnswerStatus = 'idle' | 'waiting' | 'streaming' | 'done' | 'stopped' | 'error';
+
+export type ChatStream = (body: ChatRequest, options: ChatStreamOptions) => AsyncIterable<ChatEvent>;
+export type Schedule = (flush: () => void) => void;
+
+export class Answer {
+  #status = $state<AnswerStatus>('idle');
+  #segments = $state.raw<readonly Segment[]>([]);
+  #tail = $state('');
+  #tokens = $state(0);
+  #seconds = $state(0);
+  #error = $state.raw<ApiError | null>(null);
+  #finishReason = $state<string | null>(null);
+  #request = $state.raw<ChatRequest | null>(null);
+
+  #aligner = new TokenAligner();
+  #abort: AbortController | null = null;
+  #firstTextAt = 0;
+  #pieces = 0;
+  #flushIsDue = false;
+  readonly #stream: ChatStream;
+  readonly #schedule: Schedule;
+
+  constructor(stream: ChatStream = streamChat, schedule: Schedule = (flush) => requestAnimationFrame(flush)) {
+    this.#stream = stream;
+    this.#schedule = schedule;
+  }
+
+  get status(): AnswerStatus {
+    return this.#status;
+  }
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+  get tail(): string {
+    return this.#tail;
+  }
+  get tokens(): number {
+    return this.#tokens;
+  }
+  get tokensPerSecond(): number {
+    return this.#seconds > 0.2 && this.#tokens > 1 ? (this.#tokens - 1) / this.#seconds : 0;
+  }
+  get error(): ApiError | null {
+    return this.#error;
+  }
+  get finishReason(): string | null {
+    return this.#finishReason;
+  }
+  /** What was asked, for showing and for copying as code. */
+  get request(): ChatRequest | null {
+    return this.#request;
+  }
+  get text(): string {
+    return this.#segments.map((segment) => segment.text).join('') + this.#tail;
+  }
+  get isRunning(): boolean {
+    return this.#status === 'waiting' || this.#status === 'streaming';
+  }
+
+  /** Asks and streams; a run in progress is stopped first. The text shown stays until the new one begins. */
+  async run(request: ChatRequest): Promise<void> {
+    this.#abort?.abort();
+    const abort = new AbortController();
+    this.#abort = abort;
+    this.#aligner = new TokenAligner();
+    this.#pieces = 0;
+    this.#flushIsDue = false;
+    this.#request = request;
+    this.#status = 'waiting';
+    this.#error = null;
+    this.#finishReason = null;
+    try {
+      for await (const event of this.#stream(request, { signal: abort.signal })) {
+        if (abort.signal.aborted) return;
+        this.#take(event);
+      }
+      this.#end('done', abort);
+    } catch (thrown) {
+      if (isAbort(thrown) || abort.signal.aborted) return;
+      // The stream throws nothing but ApiErrors; anything else is a mistake of ours and must not hide.
+      if (!(thrown instanceof ApiError)) reportError(thrown);
+      this.#error = thrown instanceof ApiError ? thrown : new ApiError('PAGE_ERROR', String(thrown));
+      this.#end('error', abort);
+    }
+  }
+
+  stop(): void {
+    if (!this.isRunning) return;
+    const abort = this.#abort;
+    abort?.abort();
+    if (abort) this.#end('stopped', abort);
+  }
+
+  #take(event: ChatEvent): void {
+    switch (event.type) {
+      case 'accepted':
+        return;
+      case 'text':
+        if (this.#pieces === 0) this.#firstTextAt = performance.now();
+        this.#pieces += 1;
+        this.#aligner.appendText(event.text);
+        this.#flushSoon();
+        return;
+      case 'activations':
+        this.#aligner.appendEntries(event.entries);
+        this.#flushSoon();
+        return;
+      case 'finish':
+        this.#finishReason = event.reason;
+        return;
+      case 'usage':
+        this.#pieces = event.usage.completion_tokens;
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  #end(status: AnswerStatus, abort: AbortController): void {
+    if (this.#abort !== abort) return; // a newer run took over
+    this.#abort = null;
+    this.#aligner.end();
+    this.#flush();
+    this.#status = status;
+  }
+
+  #flushSoon(): void {
+    if (this.#flushIsDue) return;
+    this.#flushIsDue = true;
+    this.#schedule(() => {
+      if (this.#flushIsDue && this.#pieces > 0) this.#flush();
+    });
+  }
+
+  #flush(): void {
+    this.#flushIsDue = false;
+    this.#segments = [...this.#aligner.segments];
+    this.#tail = this.#aligner.tail;
+    this.#tokens = this.#pieces;
+    this.#seconds = this.#pieces > 0 ? (performance.now() - this.#firstTextAt) / 1000 : 0;
+    if (this.#status === 'waiting' && this.#pieces > 0) this.#status = 'streaming';
+  }
+}

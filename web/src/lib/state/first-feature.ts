@@ -1,0 +1,38 @@
+/** Which feature a newcomer meets first: what the server already steers, else one that somebody vouches for. */
+import { ApiError } from '#lib/api/errors.ts';
+import type { FeatureDetail, FeatureSummary, Page, SteeringConfiguration } from '#lib/api/types.ts';
+
+export interface FeatureSource {
+  getFeature: (saeId: string, index: number) => Promise<FeatureDetail>;
+  listFeatures: (saeId: string, query: { limit: number }) => Promise<Page<FeatureSummary>>;
+}
+
+export interface FirstFeature {
+  feature: FeatureSummary;
+  strength?: number;
+}
+
+const LOOK_AT = 200;
+
+export async function firstFeature(
+  saeId: string,
+  steering: SteeringConfiguration | null,
+  source: FeatureSource,
+): Promise<FirstFeature | null> {
+  const active = steering?.features?.find((item) => !item.sae_id || item.sae_id === saeId);
+  if (active && (steering?.sae_id ?? saeId) === saeId) {
+    const feature = await source.getFeature(saeId, active.index).catch(missing);
+    if (feature) return { feature, ...(active.strength && { strength: active.strength }) };
+  }
+  const { items } = await source.listFeatures(saeId, { limit: LOOK_AT });
+  const feature =
+    items.find((item) => item.suggested_strength) ??
+    items.find((item) => item.label && (item.max_activation ?? 0) > 0) ??
+    items[0];
+  return feature ? { feature } : null;
+}
+
+function missing(thrown: unknown): null {
+  if (thrown instanceof ApiError) return null;
+  throw thrown;
+}

@@ -1,0 +1,45 @@
+/** Numbers as people read them, always with their unit. */
+
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+}
+
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+export function formatParameters(count: number): string {
+  if (count >= 1e9) return `${Number((count / 1e9).toPrecision(3))}B`;
+  if (count >= 1e6) return `${Number((count / 1e6).toPrecision(3))}M`;
+  return formatCount(count);
+}
+
+export function formatDensity(density: number): string {
+  const percent = density * 100;
+  if (percent > 0 && percent < 0.01) return '<0.01 %';
+  return `${percent < 1 ? percent.toFixed(2) : percent.toFixed(1)} %`;
+}
+
+export function formatStrength(strength: number): string {
+  if (strength === 0) return '0';
+  const digits = Number.isInteger(strength) ? 0 : Number.isInteger(strength * 10) ? 1 : 2;
+  return `${strength > 0 ? '+' : '−'}${Math.abs(strength).toFixed(digits)}`;
+}
+
+export function formatActivation(value: number): string {
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2);
+}
+
+export function formatDuration(seconds: number): string {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}

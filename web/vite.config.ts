@@ -1,0 +1,26 @@
+import adapter from '@sveltejs/adapter-static';
+import { sveltekit } from '@sveltejs/kit/vite';
+import tailwindcss from '@tailwindcss/vite';
+import { defineConfig } from 'vitest/config';
+
+const gateway = process.env.MILLM_GATEWAY_URL ?? 'http://127.0.0.1:8000';
+
+export default defineConfig({
+  plugins: [
+    tailwindcss(),
+    // A single-page app: every route is index.html, served by the gateway from its own origin.
+    sveltekit({ adapter: adapter({ fallback: 'index.html', precompress: true }) }),
+  ],
+  // `npm run dev` alone: the page on Vite's port, its calls passed to a running gateway.
+  server: { proxy: { '/api': gateway, '/v1': gateway } },
+  // Vitest: resolve Svelte's browser build, so that runes in *.svelte.ts react outside a component.
+  ...(process.env.VITEST ? { resolve: { conditions: ['browser'] } } : {}),
+  test: {
+    include: ['src/**/*.test.ts', 'tests/unit/**/*.test.ts'],
+    coverage: {
+      provider: 'v8',
+      include: ['src/lib/**/*.ts'],
+      exclude: ['**/*.test.ts', 'src/lib/api/types.ts'],
+    },
+  },
+});
