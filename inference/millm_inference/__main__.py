@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import uvicorn
@@ -16,6 +17,7 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries are no log lines
     logs.configure(settings.log_level, settings.log_format)
     _use_threads(settings)
     from millm_inference.app import create_app  # after the settings are known to be good: this imports torch models

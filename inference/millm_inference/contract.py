@@ -11,41 +11,17 @@ from pydantic import Field, RootModel
 
 class ErrorBody(WireModel):
     code: Annotated[
-        Literal[
-            "MODEL_NOT_FOUND",
-            "SAE_NOT_FOUND",
-            "PROFILE_NOT_FOUND",
-            "MODEL_NOT_LOADED",
-            "SAE_NOT_ATTACHED",
-            "INVALID_FEATURE_INDEX",
-            "VALIDATION_ERROR",
-            "CONTEXT_LENGTH_EXCEEDED",
-            "INVALID_CHAT_TEMPLATE_INPUT",
-            "UNSUPPORTED_VALUE",
-            "CONFLICT",
-            "MODEL_LOCKED",
-            "PROFILE_INCOMPATIBLE",
-            "SAE_INCOMPATIBLE",
-            "MODEL_INCOMPATIBLE",
-            "INSUFFICIENT_MEMORY",
-            "DOWNLOAD_FAILED",
-            "GATED_REPOSITORY",
-            "SIDECAR_UNAVAILABLE",
-            "QUEUE_FULL",
-            "DEADLINE_EXCEEDED",
-            "SHUTTING_DOWN",
-            "INTERNAL_ERROR",
-        ],
-        Field(description="The only list of codes. A code names the condition, not the layer."),
+        Literal['MODEL_NOT_FOUND', 'SAE_NOT_FOUND', 'PROFILE_NOT_FOUND', 'MODEL_NOT_LOADED', 'SAE_NOT_ATTACHED', 'INVALID_FEATURE_INDEX', 'VALIDATION_ERROR', 'CONTEXT_LENGTH_EXCEEDED', 'INVALID_CHAT_TEMPLATE_INPUT', 'UNSUPPORTED_VALUE', 'CONFLICT', 'MODEL_LOCKED', 'PROFILE_INCOMPATIBLE', 'SAE_INCOMPATIBLE', 'MODEL_INCOMPATIBLE', 'INSUFFICIENT_MEMORY', 'DOWNLOAD_FAILED', 'GATED_REPOSITORY', 'SIDECAR_UNAVAILABLE', 'QUEUE_FULL', 'DEADLINE_EXCEEDED', 'SHUTTING_DOWN', 'INTERNAL_ERROR'],
+        Field(description='The only list of codes. A code names the condition, not the layer.'),
     ]
-    message: Annotated[str, Field(description="One sentence for the person who sent the request.")]
-    param: Annotated[str | None, Field(description="Path of the offending field in the public request.")] = None
+    message: Annotated[str, Field(description='One sentence for the person who sent the request.')]
+    param: Annotated[str | None, Field(description='Path of the offending field in the public request.')] = None
     details: dict[str, Any] = {}
 
 
 class Health(WireModel):
-    status: Literal["ok", "draining"]
-    instance_id: Annotated[str, Field(description="New at every start of the process.")]
+    status: Literal['ok', 'draining']
+    instance_id: Annotated[str, Field(description='New at every start of the process.')]
     version: str
     device: str
     uptime_s: float
@@ -57,7 +33,7 @@ class QueueState(WireModel):
     slots_total: int
     slots_free: int
     max_waiting: int
-    tokens_per_second: Annotated[float, Field(description="Generated tokens over the last five seconds.")] = 0
+    tokens_per_second: Annotated[float, Field(description='Generated tokens over the last five seconds.')] = 0
 
 
 class MemoryState(WireModel):
@@ -88,7 +64,7 @@ class InspectModelRequest(WireModel):
 
 class ModelDescription(WireModel):
     path: str
-    format: Literal["safetensors", "gguf"]
+    format: Literal['safetensors', 'gguf']
     architecture: str
     size_bytes: int
     parameters: int | None
@@ -101,7 +77,7 @@ class ModelDescription(WireModel):
 class LoadModelRequest(WireModel):
     model_id: Annotated[str, Field(description="The caller's id")]
     path: str
-    quantization: Literal["Q4", "Q8", "FP16", "BF16", "FP32"] | None = None
+    quantization: Literal['Q4', 'Q8', 'FP16', 'BF16', 'FP32'] | None = None
     trust_remote_code: bool = False
 
 
@@ -110,8 +86,8 @@ class LoadedModel(WireModel):
     path: str
     architecture: str
     parameters: int
-    dtype: Annotated[str, Field(description="The dtype the weights really have, e.g. float32.")]
-    quantization: Literal["Q4", "Q8", "FP16", "BF16", "FP32"] | None = None
+    dtype: Annotated[str, Field(description='The dtype the weights really have, e.g. float32.')]
+    quantization: Literal['Q4', 'Q8', 'FP16', 'BF16', 'FP32'] | None = None
     device: str
     context_length: int
     hidden_size: int
@@ -145,7 +121,7 @@ class SaeDescription(WireModel):
     format: Annotated[
         str,
         Field(
-            description="saelens, gemma-scope, gemma-scope-2, llama-scope, dictionary-learning, sparsify, mistudio, mistudio-native, plain"
+            description='saelens, gemma-scope, gemma-scope-2, llama-scope, dictionary-learning, sparsify, mistudio, mistudio-native, plain'
         ),
     ]
     architecture: str
@@ -159,7 +135,7 @@ class SaeDescription(WireModel):
     normalization: str
     neuronpedia_id: str | None = None
     size_bytes: int
-    content_hash: str = ""
+    content_hash: str = ''
     warnings: list[str] = []
     unknown_keys: list[str] = []
 
@@ -186,21 +162,21 @@ class NearFeature(WireModel):
 
 
 class TextPrompt(WireModel):
-    type: Literal["text"]
+    type: Literal['text']
     text: str
     add_special_tokens: bool = True
 
 
 class TokensPrompt(WireModel):
-    type: Literal["tokens"]
+    type: Literal['tokens']
     token_ids: list[int]
 
 
 class ChatPrompt(WireModel):
-    type: Literal["chat"]
+    type: Literal['chat']
     messages: Annotated[
         list[dict[str, Any]],
-        Field(description="OpenAI messages, already validated by the gateway; passed to the chat template."),
+        Field(description='OpenAI messages, already validated by the gateway; passed to the chat template.'),
     ]
     tools: list[dict[str, Any]] | None = None
     add_generation_prompt: bool = True
@@ -217,16 +193,16 @@ class Sampling(WireModel):
 
     temperature: float | None = None
     top_p: float | None = None
-    top_k: Annotated[int | None, Field(description="null = generation_config; 0 or -1 = off.")] = None
+    top_k: Annotated[int | None, Field(description='null = generation_config; 0 or -1 = off.')] = None
     min_p: float = 0
     frequency_penalty: float = 0
     presence_penalty: float = 0
     repetition_penalty: float | None = None
     logit_bias: Annotated[
-        dict[str, float], Field(description="Token id as text to bias added to the raw logits; -100 is never sampled.")
+        dict[str, float], Field(description='Token id as text to bias added to the raw logits; -100 is never sampled.')
     ] = {}
     seed: int | None = None
-    max_tokens: Annotated[int | None, Field(description="null = what is left of the context.")] = None
+    max_tokens: Annotated[int | None, Field(description='null = what is left of the context.')] = None
     min_tokens: int = 0
     stop: list[str] = []
     stop_token_ids: list[int] = []
@@ -234,7 +210,7 @@ class Sampling(WireModel):
     ignore_eos: bool = False
     skip_special_tokens: bool = True
     logprobs: Annotated[
-        int | None, Field(description="null = none; 0 = the sampled token only; N = and the N most likely.")
+        int | None, Field(description='null = none; 0 = the sampled token only; N = and the N most likely.')
     ] = None
 
 
@@ -243,21 +219,21 @@ class Grammar(WireModel):
     Constrained decoding; exactly one kind.
     """
 
-    kind: Literal["json_object", "json_schema", "regex", "choice", "lark"]
+    kind: Literal['json_object', 'json_schema', 'regex', 'choice', 'lark']
     value: Annotated[
         str,
         Field(
-            description="JSON text of the schema, the regular expression, the JSON list of choices or the grammar; empty for json_object."
+            description='JSON text of the schema, the regular expression, the JSON list of choices or the grammar; empty for json_object.'
         ),
     ]
 
 
 class SteeringCondition(WireModel):
     index: Annotated[int, Field(ge=0)]
-    sae_id: Annotated[str | None, Field(description="null = the SAE of the feature that is steered.")] = None
+    sae_id: Annotated[str | None, Field(description='null = the SAE of the feature that is steered.')] = None
     above: float | None = None
     below: float | None = None
-    mode: Literal["token", "latched", "prompt"] = "token"
+    mode: Literal['token', 'latched', 'prompt'] = 'token'
 
 
 class SteeringScope(WireModel):
@@ -265,22 +241,22 @@ class SteeringScope(WireModel):
     positions: Annotated[
         list[int] | None,
         Field(
-            description="Half-open range [from, to) of absolute positions; a negative number counts from the end of the prompt."
+            description='Half-open range [from, to) of absolute positions; a negative number counts from the end of the prompt.'
         ),
     ] = None
-    phase: Literal["both", "prompt", "generated"] = "both"
-    special_tokens: Annotated[bool, Field(description="false leaves special tokens alone.")] = True
+    phase: Literal['both', 'prompt', 'generated'] = 'both'
+    special_tokens: Annotated[bool, Field(description='false leaves special tokens alone.')] = True
 
 
 class FeatureSteering(WireModel):
     sae_id: str
     index: Annotated[int, Field(ge=0)]
-    op: Literal["add", "clamp", "clamp_range", "multiply", "ablate", "ablate_direction", "orthogonal", "norm_add"]
+    op: Literal['add', 'clamp', 'clamp_range', 'multiply', 'ablate', 'ablate_direction', 'orthogonal', 'norm_add']
     strength: Annotated[
         float | None,
-        Field(description="add, norm_add and orthogonal: the coefficient, intensity already multiplied in."),
+        Field(description='add, norm_add and orthogonal: the coefficient, intensity already multiplied in.'),
     ] = None
-    value: Annotated[float | None, Field(description="clamp: the activation; multiply: the factor.")] = None
+    value: Annotated[float | None, Field(description='clamp: the activation; multiply: the factor.')] = None
     min: float | None = None
     max: float | None = None
     when: SteeringCondition | None = None
@@ -292,7 +268,7 @@ class SteeringSpec(WireModel):
     Resolved by the gateway; profile, intensity and defaults are gone. An empty list is the plain model.
     """
 
-    fingerprint: Annotated[str, Field(description="Stable name of this exact set; salts prefix reuse.")]
+    fingerprint: Annotated[str, Field(description='Stable name of this exact set; salts prefix reuse.')]
     features: list[FeatureSteering]
 
 
@@ -305,7 +281,7 @@ class ActivationsRequest(WireModel):
     top_k: Annotated[int, Field(ge=0, le=256)] = 0
     features: Annotated[list[Feature], Field(validate_default=True)] = []
     prompt: bool = False
-    stage: Literal["before", "after"] = "before"
+    stage: Literal['before', 'after'] = 'before'
 
 
 class AcceptedEvent(WireModel):
@@ -313,7 +289,7 @@ class AcceptedEvent(WireModel):
     Validated, tokenised, within context, model loaded, admitted to the queue. Always first.
     """
 
-    type: Literal["accepted"]
+    type: Literal['accepted']
     request_id: str
     prompt_tokens: int
     max_tokens: int
@@ -343,12 +319,12 @@ class DoneEvent(WireModel):
     Every choice finished. Last event of a good stream.
     """
 
-    type: Literal["done"]
+    type: Literal['done']
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     steered_positions: Annotated[
-        int, Field(description="Positions at which a steering hook ran for this request; proof that it was applied.")
+        int, Field(description='Positions at which a steering hook ran for this request; proof that it was applied.')
     ] = 0
     timings: Timings
 
@@ -358,7 +334,7 @@ class ErrorEvent(WireModel):
     The request failed after it was accepted. Last event of a bad stream.
     """
 
-    type: Literal["error"]
+    type: Literal['error']
     error: ErrorBody
 
 
@@ -395,7 +371,7 @@ class ContrastFeature(WireModel):
     mean_a: Annotated[float, Field(description="Mean over texts of set a of the text's mean activation over tokens.")]
     mean_b: float
     effect_size: Annotated[float, Field(description="Cohen's d with pooled standard deviation.")]
-    auroc: Annotated[float, Field(description="Probability that a random text of a has a higher value than one of b.")]
+    auroc: Annotated[float, Field(description='Probability that a random text of a has a higher value than one of b.')]
 
 
 class ContrastResponse(WireModel):
@@ -421,12 +397,10 @@ class AttachedSae(WireModel):
     layer: int
     model: str | None = None
     memory_bytes: int
-    content_hash: str = ""
+    content_hash: str = ''
     operations: Annotated[
-        list[
-            Literal["add", "clamp", "clamp_range", "multiply", "ablate", "ablate_direction", "orthogonal", "norm_add"]
-        ],
-        Field(description="The ops this SAE can serve exactly."),
+        list[Literal['add', 'clamp', 'clamp_range', 'multiply', 'ablate', 'ablate_direction', 'orthogonal', 'norm_add']],
+        Field(description='The ops this SAE can serve exactly.'),
     ] = []
     warnings: list[str] = []
 
@@ -443,7 +417,7 @@ class FeatureGeometry(WireModel):
 class GenerateRequest(WireModel):
     request_id: str
     model_id: str
-    prompt: Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator="type")]
+    prompt: Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator='type')]
     n: Annotated[int, Field(ge=1, le=128)] = 1
     sampling: Sampling | None = None
     grammar: Grammar | None = None
@@ -451,12 +425,12 @@ class GenerateRequest(WireModel):
     activations: ActivationsRequest | None = None
     prompt_logprobs: Annotated[
         int | None,
-        Field(description="As sampling.logprobs, for the tokens of the prompt; reported in the `prompt` event."),
+        Field(description='As sampling.logprobs, for the tokens of the prompt; reported in the `prompt` event.'),
     ] = None
     return_prompt: Annotated[
         bool, Field(description="Send the `prompt` event with the prompt's text and tokens (echo).")
     ] = False
-    deadline_s: Annotated[float | None, Field(description="Seconds from now after which nobody waits any more.")] = None
+    deadline_s: Annotated[float | None, Field(description='Seconds from now after which nobody waits any more.')] = None
 
 
 class TokenLogprob(WireModel):
@@ -464,10 +438,10 @@ class TokenLogprob(WireModel):
     token: str
     bytes: list[int]
     logprob: Annotated[
-        float | None, Field(description="Natural logarithm, from the raw logits; null for the first prompt token.")
+        float | None, Field(description='Natural logarithm, from the raw logits; null for the first prompt token.')
     ] = None
     top: Annotated[list[TopLogprob], Field(validate_default=True)] = []
-    special: Annotated[bool, Field(description="True for a token that is not part of the text (end of sequence")] = (
+    special: Annotated[bool, Field(description='True for a token that is not part of the text (end of sequence')] = (
         False
     )
 
@@ -485,7 +459,7 @@ class DeltaEvent(WireModel):
     Text that became certain, with the tokens it is made of. `text` can be empty while characters or a possible stop string are held back.
     """
 
-    type: Literal["delta"]
+    type: Literal['delta']
     index: int
     text: str
     token_ids: list[int] = []
@@ -498,12 +472,12 @@ class FinishEvent(WireModel):
     One per choice; carries the held-back rest.
     """
 
-    type: Literal["finish"]
+    type: Literal['finish']
     index: int
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal['stop', 'length']
     stop_reason: Annotated[
         str | int | None,
-        Field(description="The stop string or token id that ended it; null for end of sequence or length."),
+        Field(description='The stop string or token id that ended it; null for end of sequence or length.'),
     ] = None
     text: str
     token_ids: list[int] = []
@@ -515,18 +489,18 @@ class FinishEvent(WireModel):
 class EmbedRequest(WireModel):
     model_id: str
     inputs: list[EmbedInput]
-    pooling: Literal["mean", "last", "cls"] = "mean"
+    pooling: Literal['mean', 'last', 'cls'] = 'mean'
     normalize: bool = True
 
 
 class TokenizeRequest(WireModel):
     model_id: str
-    prompt: Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator="type")]
+    prompt: Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator='type')]
 
 
 class ReadActivationsRequest(WireModel):
     model_id: str
-    prompt: Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator="type")]
+    prompt: Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator='type')]
     activations: ActivationsRequest
 
 
@@ -537,8 +511,8 @@ class ReadActivationsResponse(WireModel):
 class ContrastRequest(WireModel):
     model_id: str
     sae_id: str
-    a: list[Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator="type")]]
-    b: list[Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator="type")]]
+    a: list[Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator='type')]]
+    b: list[Annotated[TextPrompt | TokensPrompt | ChatPrompt, Field(discriminator='type')]]
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
@@ -557,7 +531,7 @@ class PromptEvent(WireModel):
     Sent once, before the first delta, when `return_prompt` or activations of the prompt were asked for.
     """
 
-    type: Literal["prompt"]
+    type: Literal['prompt']
     text: str
     tokens: list[TokenLogprob]
     activations: Annotated[list[ActivationEntry], Field(validate_default=True)] = []
@@ -565,5 +539,5 @@ class PromptEvent(WireModel):
 
 class GenerateEvent(RootModel[AcceptedEvent | PromptEvent | DeltaEvent | FinishEvent | DoneEvent | ErrorEvent]):
     root: Annotated[
-        AcceptedEvent | PromptEvent | DeltaEvent | FinishEvent | DoneEvent | ErrorEvent, Field(discriminator="type")
+        AcceptedEvent | PromptEvent | DeltaEvent | FinishEvent | DoneEvent | ErrorEvent, Field(discriminator='type')
     ]

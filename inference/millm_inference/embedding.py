@@ -13,7 +13,8 @@ BATCH_TOKENS = 4096
 def embed(
     model: PreTrainedModel, inputs: Sequence[Sequence[int]], *, pooling: str, normalize: bool
 ) -> list[list[float]]:
-    """Token ids per text → one vector `[hidden]` per text, in order. Similar lengths share a batch, padded on the right,
+    """Token ids per text → one vector `[hidden]` per text, in order. Similar lengths share a batch, padded on the
+    right,
     so the same text gives the same vector alone and in company (up to rounding)."""
     vectors: list[list[float]] = [[]] * len(inputs)
     for group in batches([len(ids) for ids in inputs]):

@@ -1,4 +1,5 @@
-"""One exception for every failure the sidecar can name; routes and streams render it, nobody else builds error bodies."""
+"""One exception for every failure the sidecar can name; routes and streams render it, nobody else builds error
+bodies."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def _sampling(wire: c.GenerateRequest, resident: Resident, prompt: PromptTokens)
     if room < (0 if s.max_tokens == 0 else 1) or (s.max_tokens is not None and s.max_tokens > room):
         raise SidecarError(
             "CONTEXT_LENGTH_EXCEEDED",
-            f"The prompt has {length} tokens and {s.max_tokens if s.max_tokens is not None else 'at least 1'} more were "
+            f"The prompt has {length} tokens and {s.max_tokens or 'at least 1'} more were "
             f"asked for; this model's context holds {context}.",
             param="messages" if wire.prompt.type == "chat" else "prompt",
             context_length=context,

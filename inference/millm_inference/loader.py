@@ -1,4 +1,5 @@
-"""From a directory or GGUF file on disk to a model and tokenizer in memory: dtype, device, quantisation. Loads no SAE."""
+"""From a directory or GGUF file on disk to a model and tokenizer in memory: dtype, device, quantisation. Loads no
+SAE."""
 
 from __future__ import annotations
 
@@ -101,9 +102,7 @@ def load_model(
         raise
     except torch.OutOfMemoryError as error:
         raise SidecarError("INSUFFICIENT_MEMORY", f"The model does not fit into the memory of {device}.") from error
-    except (
-        Exception
-    ) as error:  # a foreign file through several parsers: whatever they raise, it is the file that is wrong
+    except Exception as error:  # foreign files, several parsers: whatever they raise, the file is wrong
         log.warning("model:load-failed", path=path, error=repr(error))
         reason = str(error).strip().split("\n")[0][:300]
         raise SidecarError("MODEL_INCOMPATIBLE", f"The model could not be loaded: {reason}", path=path) from error
@@ -185,11 +184,14 @@ def _keep_converted(source: Source, settings: Settings, model: PreTrainedModel, 
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
+        # what was dequantised is an ordinary float32 model: without the mark it saves as one
+        model.hf_quantizer = None
+        model.config.__dict__.pop("quantization_config", None)
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         (part / "complete.json").write_text(json.dumps({"source": source.gguf}))
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
-    except OSError as error:  # a full disk costs the next start time, not this one its model
+    except (OSError, ValueError) as error:  # a full disk costs the next start time, not this one its model
         log.warning("model:conversion-not-kept", reason=str(error))
         shutil.rmtree(part, ignore_errors=True)

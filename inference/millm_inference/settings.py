@@ -14,7 +14,8 @@ LogFormat = Literal["json", "console"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One field per variable; `MILLM_INFERENCE_<FIELD>` unless VARIABLES says otherwise. 0 means: choose by measurement."""
+    """One field per variable; `MILLM_INFERENCE_<FIELD>` unless VARIABLES says otherwise. 0 means: choose by
+    measurement."""
 
     host: str = "127.0.0.1"
     port: int = 8100

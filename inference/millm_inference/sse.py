@@ -18,7 +18,8 @@ PING = b": ping\n\n"
 async def stream(
     events: AsyncIterator[BaseModel], *, heartbeat_s: float, on_close: Callable[[], None]
 ) -> AsyncIterator[bytes]:
-    """Encode `events`; a comment after every `heartbeat_s` of silence. `on_close` runs once, on end, error or disconnect."""
+    """Encode `events`; a comment after every `heartbeat_s` of silence. `on_close` runs once, on end, error or
+    disconnect."""
     pending: asyncio.Future[BaseModel] | None = None
     try:
         while True:

@@ -1,6 +1,7 @@
 """The step thread: schedule → run → postprocess, until closed. The only thread that touches the model.
 
-Other threads talk to it through an inbox; it answers through each request's outbox. `submit`, `cancel` and `call` may be
+Other threads talk to it through an inbox; it answers through each request's outbox. `submit`, `cancel` and `call`
+may be
 used from any thread.
 """
 

@@ -69,7 +69,8 @@ class Plan(Protocol):
 
     @property
     def salt(self) -> str:
-        """Names everything that changes the KV cache (SAE contents, hooks, ops, values, scopes); '' when nothing does."""
+        """Names everything that changes the KV cache (SAE contents, hooks, ops, values, scopes); '' when nothing
+        does."""
         ...
 
     @property

@@ -14,7 +14,8 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 @dataclass(slots=True)
 class CacheWindow:
-    """Where the current forward pass reads and writes. `rows` index slots lo…hi-1, `span` bounds the keys attended to."""
+    """Where the current forward pass reads and writes. `rows` index slots lo…hi-1, `span` bounds the keys attended
+    to."""
 
     lo: int = 0
     hi: int = 0

@@ -19,7 +19,8 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 @dataclass(frozen=True, slots=True)
 class MaskPlan:
-    """Which masks a model takes: one tensor, or a dict by layer type; boolean for SDPA, additive for eager attention."""
+    """Which masks a model takes: one tensor, or a dict by layer type; boolean for SDPA, additive for eager
+    attention."""
 
     kinds: tuple[str, ...]
     as_dict: bool

@@ -29,7 +29,8 @@ class ModelRunner:
     def prefill(
         self, slot: int, tokens: Seq[int], start: int, span: int, *, all_logits: bool = False
     ) -> tuple[torch.Tensor, ForwardTrace | None]:
-        """Feed `tokens` of one slot from absolute position `start` → logits `[T, vocab]`, or `[1, vocab]` of the last."""
+        """Feed `tokens` of one slot from absolute position `start` → logits `[T, vocab]`, or `[1, vocab]` of the
+        last."""
         length = len(tokens)
         positions = torch.arange(start, start + length, device=self.device)[None]
         ids = torch.tensor([list(tokens)], device=self.device)
@@ -104,5 +105,5 @@ class ModelRunner:
         if not difference <= EXACT_TOLERANCE.get(self.model.dtype, 0.5) * scale:
             raise SidecarError(
                 "MODEL_INCOMPATIBLE",
-                f"The engine does not reproduce this model exactly (a logit differs by {difference:.3g}); it is not served.",
+                f"The engine does not reproduce this model exactly (a logit differs by {difference:.3g}): not served.",
             )

@@ -15,12 +15,14 @@ import torch
 from millm_inference.engine.sampling import SamplingParams
 
 CANDIDATES = 1024
-"""top-p and min-p look at this many most likely tokens first, and at the whole vocabulary only where that is too few."""
+"""top-p and min-p look at this many most likely tokens first, and at the whole vocabulary only where that is too
+few."""
 
 
 @dataclass(slots=True)
 class SampleRow:
-    """One row's settings and state: its random stream, the tokens that penalties look at, and what may not come next."""
+    """One row's settings and state: its random stream, the tokens that penalties look at, and what may not come
+    next."""
 
     params: SamplingParams
     stream: random.Random
@@ -51,7 +53,8 @@ def sample(logits: torch.Tensor, rows: Seq[SampleRow]) -> list[Sampled]:
 
 
 def with_logprobs(scores: torch.Tensor, token_id: int, count: int) -> Sampled:
-    """`scores [vocab]` log-probabilities → the token's own and the `count` highest, bit-identical where they coincide."""
+    """`scores [vocab]` log-probabilities → the token's own and the `count` highest, bit-identical where they
+    coincide."""
     top: tuple[tuple[int, float], ...] = ()
     if count:
         values, indices = scores.topk(min(count, scores.shape[-1]))
@@ -74,7 +77,8 @@ def _adjust(raw: torch.Tensor, rows: Seq[SampleRow]) -> torch.Tensor:
 
 
 def _adjust_row(logits: torch.Tensor, row: SampleRow) -> None:
-    """In place. Penalties: OpenAI's frequency and presence over the output; Keskar et al. 2019 (CTRL) over everything."""
+    """In place. Penalties: OpenAI's frequency and presence over the output; Keskar et al. 2019 (CTRL) over
+    everything."""
     p, device = row.params, logits.device
     if p.logit_bias:
         ids = torch.tensor(list(p.logit_bias), device=device)
@@ -107,7 +111,8 @@ def _choose(logits: torch.Tensor, rows: Seq[SampleRow]) -> list[int]:
 
 
 def _draw(logits: torch.Tensor, rows: Seq[SampleRow]) -> list[int]:
-    """Inverse-CDF sampling with one uniform number per row, so a row's token depends on its own logits and stream only."""
+    """Inverse-CDF sampling with one uniform number per row, so a row's token depends on its own logits and stream
+    only."""
     device, vocab = logits.device, logits.shape[-1]
     scaled = logits / torch.tensor([[row.params.temperature] for row in rows], device=device)
     uniform = torch.tensor([[row.stream.random()] for row in rows], device=device, dtype=torch.float64)

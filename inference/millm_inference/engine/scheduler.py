@@ -79,7 +79,8 @@ class Scheduler:
         self.waiting = deque(s for s in self.waiting if s.request is not request)
 
     def admit(self) -> list[Admission]:
-        """Take from the head of the queue while there is a slot and memory. Never overtakes: first come, first served."""
+        """Take from the head of the queue while there is a slot and memory. Never overtakes: first come, first
+        served."""
         admitted = []
         while self.waiting and self.free:
             sequence = self.waiting[0]
@@ -163,7 +164,8 @@ class Scheduler:
                 slot.tokens = []
 
     def hole(self) -> tuple[int, int] | None:
-        """(highest running slot, lowest free slot) where moving the one to the other makes the batch's range tighter."""
+        """(highest running slot, lowest free slot) where moving the one to the other makes the batch's range
+        tighter."""
         used = [i for i, s in enumerate(self.slots) if s.owner is not None]
         if len(used) < 1 or used[-1] + 1 <= 2 * len(used):
             return None
@@ -172,7 +174,8 @@ class Scheduler:
 
     def move(self, source: int, target: int) -> Sequence:
         sequence = self.slots[source].owner
-        assert sequence is not None and self.slots[target].owner is None
+        assert sequence is not None
+        assert self.slots[target].owner is None
         self.slots[target] = self.slots[source]
         self.slots[source] = Slot()
         sequence.slot = target

@@ -1,4 +1,5 @@
-"""A request and its choices as the engine sees them: token ids, where they stand, and where their events go. No tensors."""
+"""A request and its choices as the engine sees them: token ids, where they stand, and where their events go. No
+tensors."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+import torch
 from fastapi import APIRouter
 
 from millm_inference import contract as c
@@ -61,8 +62,8 @@ async def contrast_sets(body: c.ContrastRequest, runtime: RuntimeDep) -> c.Contr
         if not texts:
             raise SidecarError("VALIDATION_ERROR", f"Set {name} is empty; give at least one text.", param=name)
 
-    async def means(prompts: list[c.TextPrompt | c.TokensPrompt | c.ChatPrompt]) -> list[object]:
-        rows = []
+    async def means(prompts: list[c.TextPrompt | c.TokensPrompt | c.ChatPrompt]) -> list[torch.Tensor]:
+        rows: list[torch.Tensor] = []
         for prompt in prompts:
             ids = await off_loop(_encode, prompt, resident)
             work = resident.engine.call(lambda ids=ids: mean_activations(resident.loaded.model, sae, ids))  # type: ignore[misc]
