@@ -1,0 +1,164 @@
+// The table of contents: every part of the gateway, composed here and nowhere else.
+import Fastify, { LogController } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
+import type { Logger as PinoLogger } from 'pino';
+import { activationRoutes } from './activations/routes.ts';
+import { activationService } from './activations/service.ts';
+import { applyManifest } from './bootstrap.ts';
+import type { Config } from './config.ts';
+import { desiredRepository } from './desired.ts';
+import { renderApi, renderOpenAi } from './errors.ts';
+import { featureRepository } from './features/repository.ts';
+import { featureRoutes } from './features/routes.ts';
+import { featureService } from './features/service.ts';
+import { inferenceClient } from './inference/client.ts';
+import { createRuntime } from './inference/runtime.ts';
+import type { Desired } from './inference/runtime.ts';
+import { modelRepository } from './models/repository.ts';
+import { modelRoutes } from './models/routes.ts';
+import { modelService } from './models/service.ts';
+import { chatService } from './openai/chat.ts';
+import { generationService } from './openai/generation.ts';
+import { openAiRoutes } from './openai/routes.ts';
+import { requireKey } from './plugins/auth.ts';
+import { allowBrowsers } from './plugins/cors.ts';
+import { acceptJsonOnly } from './plugins/json-body.ts';
+import { describeApi } from './plugins/openapi.ts';
+import { addRequestContext, requestId } from './plugins/request-context.ts';
+import { openScope } from './plugins/scope.ts';
+import { serveWeb } from './plugins/web.ts';
+import { profileRepository } from './profiles/repository.ts';
+import { saeRepository } from './saes/repository.ts';
+import { saeRoutes } from './saes/routes.ts';
+import { saeService } from './saes/service.ts';
+import { steeringRoutes } from './steering/routes.ts';
+import { steeringService } from './steering/service.ts';
+import type { Database } from './storage/database.ts';
+import { systemRoutes } from './system/routes.ts';
+
+export interface AppParts {
+  config: Config;
+  database: Database;
+  log: PinoLogger;
+}
+
+export async function buildApp({ config, database, log }: AppParts): Promise<FastifyInstance> {
+  const models = modelRepository(database.client);
+  const saes = saeRepository(database.client);
+  const features = featureRepository(database.client);
+  const profiles = profileRepository(database.client);
+  const desired = desiredRepository(database.client);
+  if (config.bootstrapPath !== undefined) {
+    await applyManifest(config.bootstrapPath, { models, saes, features, desired, log });
+  }
+
+  const client = inferenceClient({ ...config, url: config.inferenceUrl });
+  const runtime = createRuntime({
+    client,
+    log,
+    intervalMs: config.reconcileIntervalMs,
+    readDesired: async () => toContract(await desired.read(), await models.list(), await saes.list()),
+  });
+  const modelsOf = modelService({ models, desired, runtime, waitMs: config.modelWaitMs });
+  const saesOf = saeService({ saes, models, desired, runtime });
+  const featuresOf = featureService({ features, saes: saesOf, client });
+  const steering = steeringService({
+    desired,
+    findProfile: profiles.find,
+    attached: () => runtime.state()?.saes ?? [],
+    label: featuresOf.label,
+  });
+  const activations = activationService({ client, runtime, features: featuresOf });
+  const generation = generationService({ client, runtime, models: modelsOf, steering, features: featuresOf });
+  const chat = chatService({ generation, limits: config, allowChatTemplate: config.allowChatTemplate });
+
+  const app = Fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    genReqId: requestId,
+    bodyLimit: config.bodyLimitBytes,
+    forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
+  }) as unknown as FastifyInstance;
+  let isDraining = false;
+  app.addHook('preClose', async () => {
+    isDraining = true;
+  });
+  app.addHook('onClose', async () => {
+    runtime.close();
+    await client.close();
+  });
+
+  addRequestContext(app);
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  await describeApi(app);
+
+  await app.register(
+    async (v1) => {
+      const scope = openScope(v1, renderOpenAi);
+      // Bodies are checked by the handlers, which name fields the way clients of this surface expect.
+      v1.setValidatorCompiler(() => (value) => ({ value }));
+      v1.setSerializerCompiler(() => (value) => JSON.stringify(value));
+      acceptJsonOnly(v1);
+      await allowBrowsers(v1, config.corsOrigins);
+      requireKey(v1, config.apiKeys, (request) => !config.guardModels && isModelListing(request.url));
+      await v1.register(openAiRoutes, {
+        models: modelsOf,
+        chat,
+        keepaliveMs: config.keepaliveMs,
+        isStrict: config.strict,
+      });
+      scope.seal();
+    },
+    { prefix: '/v1' },
+  );
+
+  await app.register(
+    async (api) => {
+      const scope = openScope(api, renderApi);
+      api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+      await api.register(systemRoutes, { runtime, backend: database.backend, isDraining: () => isDraining });
+      await api.register(modelRoutes, { prefix: '/models', models: modelsOf });
+      await api.register(saeRoutes, { prefix: '/saes', saes: saesOf });
+      await api.register(featureRoutes, { prefix: '/saes', features: featuresOf });
+      await api.register(steeringRoutes, { prefix: '/steering', steering });
+      await api.register(activationRoutes, { prefix: '/activations', activations });
+      scope.seal();
+    },
+    { prefix: '/api' },
+  );
+
+  await serveWeb(app, config);
+  app.addHook('onReady', async () => void runtime.start());
+  return app;
+}
+
+const isModelListing = (url: string) => /^\/v1\/models(?:[/?]|$)/.test(url);
+
+/** The desired state in the sidecar's words; what is no longer in the catalogue is not asked for. */
+function toContract(
+  wanted: Awaited<ReturnType<ReturnType<typeof desiredRepository>['read']>>,
+  models: Awaited<ReturnType<ReturnType<typeof modelRepository>['list']>>,
+  saes: Awaited<ReturnType<ReturnType<typeof saeRepository>['list']>>,
+): Desired | null {
+  if (wanted === null) return null;
+  const model = models.find(({ id }) => id === wanted.modelId);
+  const attachments = wanted.saeIds.flatMap((id) => {
+    const sae = saes.find((known) => known.id === id);
+    // An SAE belongs to a model: another model's are left out until theirs is loaded again.
+    if (!sae || sae.path === null || (sae.modelId !== null && sae.modelId !== wanted.modelId)) return [];
+    return [{ sae_id: sae.id, path: sae.path, ...(sae.overrides !== null && { overrides: sae.overrides as object }) }];
+  });
+  if (!model || model.path === null) return { model: null, saes: [] };
+  return {
+    model: {
+      model_id: model.id,
+      path: model.path,
+      quantization: model.quantization as NonNullable<Desired['model']>['quantization'] & (string | null),
+      trust_remote_code: model.trustRemoteCode,
+    },
+    saes: attachments,
+  };
+}

@@ -1,0 +1,102 @@
+// Labels and statistics of features: thousands of rows per SAE, written in bulk, read by page or by key.
+import { Prisma } from '../storage/generated/client.ts';
+import type { DatabaseClient } from '../storage/database.ts';
+
+export interface FeatureRow {
+  index: number;
+  label: string | null;
+  density: number | null;
+  maxActivation: number | null;
+  promoted: unknown;
+  contexts: unknown;
+}
+
+export interface NewFeature {
+  index: number;
+  label?: string | null | undefined;
+  density?: number | null | undefined;
+  max_activation?: number | null | undefined;
+  promoted?: unknown;
+  contexts?: unknown;
+}
+
+export interface FeatureQuery {
+  search?: string | undefined;
+  skip: number;
+  limit: number;
+}
+
+export type FeatureRepository = ReturnType<typeof featureRepository>;
+
+const batchSize = 1_000;
+
+export function featureRepository(db: DatabaseClient) {
+  const labels = new Map<string, Promise<Map<number, string>>>();
+
+  async function loadLabels(saeId: string): Promise<Map<number, string>> {
+    const rows = await db.featureLabel.findMany({
+      where: { saeId, label: { not: null } },
+      select: { index: true, label: true },
+    });
+    return new Map(rows.map((row) => [row.index, row.label ?? '']));
+  }
+
+  return {
+    /** index → label of one SAE, kept in memory: every activation entry is joined with it. */
+    labels(saeId: string): Promise<Map<number, string>> {
+      let found = labels.get(saeId);
+      if (!found) {
+        found = loadLabels(saeId);
+        found.catch(() => labels.delete(saeId));
+        labels.set(saeId, found);
+      }
+      return found;
+    },
+
+    async page(saeId: string, { search, skip, limit }: FeatureQuery): Promise<{ rows: FeatureRow[]; total: number }> {
+      const number = search !== undefined && /^\d{1,9}$/.test(search) ? Number(search) : null;
+      const byText = { label: { contains: search ?? '', mode: 'insensitive' as const } };
+      const where: Prisma.FeatureLabelWhereInput =
+        search === undefined ? { saeId } : { saeId, OR: [byText, ...(number === null ? [] : [{ index: number }])] };
+      const [rows, total] = await Promise.all([
+        db.featureLabel.findMany({ where, orderBy: { index: 'asc' }, skip, take: limit, omit: { contexts: true } }),
+        db.featureLabel.count({ where }),
+      ]);
+      return { rows: rows.map((row) => ({ ...row, contexts: null })), total };
+    },
+
+    find: (saeId: string, index: number): Promise<FeatureRow | null> =>
+      db.featureLabel.findUnique({ where: { saeId_index: { saeId, index } } }),
+
+    /** Replaces every label of an SAE in one transaction, and remembers what they came from. */
+    async replace(saeId: string, features: NewFeature[], hash: string): Promise<void> {
+      await db.$transaction(
+        async (tx) => {
+          await tx.featureLabel.deleteMany({ where: { saeId } });
+          for (let from = 0; from < features.length; from += batchSize) {
+            await tx.featureLabel.createMany({
+              data: features.slice(from, from + batchSize).map((feature) => toRow(saeId, feature)),
+            });
+          }
+          await tx.sae.update({ where: { id: saeId }, data: { labelsHash: hash } });
+        },
+        { timeout: 120_000, maxWait: 10_000 },
+      );
+      labels.delete(saeId);
+    },
+  };
+}
+
+function toRow(saeId: string, feature: NewFeature): Prisma.FeatureLabelCreateManyInput {
+  return {
+    saeId,
+    index: feature.index,
+    label: feature.label ?? null,
+    density: feature.density ?? null,
+    maxActivation: feature.max_activation ?? null,
+    promoted: toJson(feature.promoted),
+    contexts: toJson(feature.contexts),
+  };
+}
+
+const toJson = (value: unknown) => (value == null ? Prisma.DbNull : (value as Prisma.InputJsonValue));

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+
+export const featureWire = z
+  .object({
+    index: z.int(),
+    label: z.string().nullable(),
+    density: z.number().nullable(),
+    max_activation: z.number().nullable(),
+  })
+  .meta({ id: 'Feature' });
+
+const tokenWeight = z.object({ token_id: z.int().nullable(), token: z.string(), value: z.number().nullable() });
+
+export const featureDetail = z
+  .object({
+    ...featureWire.shape,
+    sae_id: z.string(),
+    contexts: z.array(z.unknown()),
+    decoder_norm: z.number().nullable(),
+    promoted: z.array(tokenWeight),
+    suppressed: z.array(tokenWeight),
+    nearest: z.array(z.object({ index: z.int(), cosine: z.number(), label: z.string().nullable() })),
+    neuronpedia_url: z.string().nullable(),
+  })
+  .meta({ id: 'FeatureDetail' });
+
+export type FeatureWire = z.output<typeof featureWire>;
+export type FeatureDetail = z.output<typeof featureDetail>;
+
+/** The labels file: what each live feature fires on and promotes. */
+export const labelsFile = z.object({
+  features: z.array(
+    z.object({
+      index: z.int().min(0),
+      label: z.string().nullish(),
+      density: z.number().nullish(),
+      max_activation: z.number().nullish(),
+      promoted: z.array(z.unknown()).nullish(),
+      contexts: z.array(z.unknown()).nullish(),
+    }),
+  ),
+});

@@ -1,0 +1,91 @@
+import { AppError } from '../errors.ts';
+import type { InferenceClient } from '../inference/client.ts';
+import type { ActivationEntry } from '../inference/contract.ts';
+import type { SaeService } from '../saes/service.ts';
+import type { FeatureQuery, FeatureRepository, FeatureRow } from './repository.ts';
+import type { FeatureDetail, FeatureWire } from './schemas.ts';
+
+export interface FeatureServiceOptions {
+  features: FeatureRepository;
+  saes: SaeService;
+  client: Pick<InferenceClient, 'getFeature'>;
+}
+
+export interface LabelledEntry extends Omit<ActivationEntry, 'features'> {
+  features: { index: number; value: number; label: string | null }[];
+}
+
+export type Labeller = (entries: readonly ActivationEntry[]) => LabelledEntry[];
+export type FeatureService = ReturnType<typeof featureService>;
+
+const toWire = (row: FeatureRow): FeatureWire => ({
+  index: row.index,
+  label: row.label,
+  density: row.density,
+  max_activation: row.maxActivation,
+});
+
+export function featureService({ features, saes, client }: FeatureServiceOptions) {
+  return {
+    async page(saeId: string, query: FeatureQuery) {
+      await saes.get(saeId);
+      const { rows, total } = await features.page(saeId, query);
+      return { items: rows.map(toWire), total, skip: query.skip, limit: query.limit };
+    },
+
+    async detail(saeId: string, index: number, requestId: string): Promise<FeatureDetail> {
+      const sae = await saes.get(saeId);
+      const size = sae.attached?.d_sae ?? sae.row.dSae;
+      if (size !== null && index >= size) {
+        throw new AppError(
+          'INVALID_FEATURE_INDEX',
+          `Feature index ${index} is out of range: the SAE "${saeId}" has features 0 to ${size - 1}.`,
+          { details: { index, d_sae: size } },
+        );
+      }
+      const row = await features.find(saeId, index);
+      const base = row ? toWire(row) : { index, label: null, density: null, max_activation: null };
+      const labels = await features.labels(saeId);
+      // Geometry is read from the weights, so it is there only while the SAE is attached.
+      const geometry = sae.attached ? await client.getFeature(saeId, index, 10, { requestId }) : null;
+      return {
+        ...base,
+        sae_id: saeId,
+        contexts: Array.isArray(row?.contexts) ? row.contexts : [],
+        decoder_norm: geometry?.decoder_norm ?? null,
+        promoted: geometry?.promoted ?? storedTokens(row?.promoted),
+        suppressed: geometry?.suppressed ?? [],
+        nearest: (geometry?.nearest ?? []).map((near) => ({ ...near, label: labels.get(near.index) ?? null })),
+        neuronpedia_url: null,
+      };
+    },
+
+    label: async (saeId: string, index: number) => (await features.labels(saeId)).get(index) ?? null,
+
+    /** A function that joins labels to the entries of one SAE without waiting for the database per token. */
+    async labeller(saeId: string): Promise<Labeller> {
+      const labels = await features.labels(saeId);
+      return (entries) =>
+        entries.map((entry) => ({
+          ...entry,
+          features: entry.features.map(({ index, value }) => ({ index, value, label: labels.get(index) ?? null })),
+        }));
+    },
+  };
+}
+
+function storedTokens(promoted: unknown): FeatureDetail['promoted'] {
+  if (!Array.isArray(promoted)) return [];
+  return promoted.flatMap((item: unknown) => {
+    if (typeof item === 'string') return [{ token_id: null, token: item, value: null }];
+    const { token, token_id, value } = (item ?? {}) as { token?: unknown; token_id?: unknown; value?: unknown };
+    if (typeof token !== 'string') return [];
+    return [
+      {
+        token_id: typeof token_id === 'number' ? token_id : null,
+        token,
+        value: typeof value === 'number' ? value : null,
+      },
+    ];
+  });
+}

@@ -1,0 +1,126 @@
+// What a model's status is, and how a request gets the model it names: desired state first, then a bounded wait.
+import { AppError } from '../errors.ts';
+import type { DesiredRepository } from '../desired.ts';
+import type { LoadedModel } from '../inference/contract.ts';
+import type { Runtime } from '../inference/runtime.ts';
+import type { ModelRepository, ModelRow } from './repository.ts';
+
+export type ModelStatus = 'downloading' | 'ready' | 'loading' | 'loaded' | 'error';
+
+export interface ModelView {
+  row: ModelRow;
+  status: ModelStatus;
+  loaded: LoadedModel | null;
+  error: string | null;
+}
+
+export interface ModelServiceOptions {
+  models: ModelRepository;
+  desired: DesiredRepository;
+  runtime: Runtime;
+  waitMs: number;
+}
+
+export type ModelService = ReturnType<typeof modelService>;
+
+export function modelService({ models, desired, runtime, waitMs }: ModelServiceOptions) {
+  const loadedNow = (row: ModelRow): LoadedModel | null => {
+    const model = runtime.state()?.model;
+    return model?.model_id === row.id ? model : null;
+  };
+
+  function view(row: ModelRow): ModelView {
+    const loaded = loadedNow(row);
+    const failure = runtime.modelError(row.id)?.message ?? row.error;
+    const status = statusOf(row, loaded, failure);
+    return { row, status, loaded, error: status === 'error' ? failure : null };
+  }
+
+  function statusOf(row: ModelRow, loaded: LoadedModel | null, failure: string | null): ModelStatus {
+    if (loaded) return 'loaded';
+    if (runtime.loadingModelId() === row.id) return 'loading';
+    if (failure !== null) return 'error';
+    return row.status as ModelStatus;
+  }
+
+  async function get(id: string): Promise<ModelView> {
+    const row = await models.find(id);
+    if (!row) throw new AppError('MODEL_NOT_FOUND', `There is no model "${id}".`);
+    return view(row);
+  }
+
+  /** Another model may only be replaced when it is not locked. */
+  async function refuseWhenLocked(row: ModelRow): Promise<void> {
+    const locked = (await models.list()).find((model) => model.locked && model.id !== row.id);
+    if (!locked) return;
+    throw new AppError('MODEL_LOCKED', `The model "${locked.name}" is locked, so "${row.name}" cannot be loaded.`, {
+      param: 'model',
+    });
+  }
+
+  async function want(row: ModelRow): Promise<void> {
+    const { modelId } = await desired.get();
+    if (modelId === row.id) return;
+    await refuseWhenLocked(row);
+    await desired.update({ modelId: row.id });
+    runtime.forgetFailures(`model:${row.id}`);
+  }
+
+  return {
+    view,
+    get,
+    list: async () => (await models.list()).map(view),
+
+    async resolve(name: string): Promise<ModelRow> {
+      const row = await models.findByName(name);
+      if (row) return row;
+      throw new AppError('MODEL_NOT_FOUND', `The model "${name}" does not exist on this server.`, { param: 'model' });
+    },
+
+    /** Resolves when the model is loaded, and with `withSaes` also everything that should be attached. */
+    async ensureLoaded(row: ModelRow, options: { withSaes: boolean; signal?: AbortSignal }): Promise<LoadedModel> {
+      const isReady = () => loadedNow(row) !== null && (!options.withSaes || runtime.isSettled());
+      if (!isReady()) {
+        await want(row);
+        void runtime.kick();
+        const isOver = () => isReady() || (runtime.isSettled() && runtime.modelError(row.id) !== null);
+        await runtime.waitUntil(isOver, runtime.isReachable() ? waitMs : Math.min(waitMs, 2_000), options.signal);
+      }
+      const loaded = loadedNow(row);
+      if (loaded) return loaded;
+      const failure = runtime.modelError(row.id);
+      if (failure && runtime.loadingModelId() === null) throw failure;
+      if (!runtime.isReachable()) {
+        throw new AppError('SIDECAR_UNAVAILABLE', 'The inference service is not reachable; it may be restarting.');
+      }
+      throw new AppError('MODEL_NOT_LOADED', `The model "${row.name}" is still loading.`);
+    },
+
+    async load(id: string): Promise<ModelView> {
+      const { row } = await get(id);
+      if (row.path === null || row.status === 'downloading') {
+        throw new AppError('CONFLICT', `The model "${row.name}" is not downloaded yet.`);
+      }
+      await want(row);
+      runtime.forgetFailures(`model:${row.id}`);
+      void runtime.kick();
+      return view(row);
+    },
+
+    async unload(id: string): Promise<ModelView> {
+      const { row } = await get(id);
+      if (row.locked) throw new AppError('MODEL_LOCKED', `The model "${row.name}" is locked.`);
+      const { modelId } = await desired.get();
+      if (modelId === row.id) await desired.update({ modelId: null });
+      await runtime.kick();
+      return view(row);
+    },
+
+    async setLocked(id: string, locked: boolean): Promise<ModelView> {
+      const { row } = await get(id);
+      if (locked) await refuseWhenLocked(row);
+      await models.update(row.id, { locked });
+      return get(id);
+    },
+  };
+}
