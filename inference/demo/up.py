@@ -21,6 +21,7 @@ from launcher.supervisor import Program, Supervised
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAE = REPOSITORY / "inference" / "demo" / "sae"
+FAKE_BOOTSTRAP = REPOSITORY / "gateway" / "test" / "fake-bootstrap.json"
 READY_TIMEOUT_S = 300.0
 
 
@@ -59,12 +60,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dev", action="store_true", help="reload what changes")
     parser.add_argument("--fake", action="store_true", help="a scripted sidecar instead of the real one")
     arguments = parser.parse_args(argv)
-    data_dir = Path(os.environ.get("MILLM_DATA_DIR") or REPOSITORY / "data").resolve()
+    default_data_dir = REPOSITORY / "data" / ("fake" if arguments.fake else "")
+    data_dir = Path(os.environ.get("MILLM_DATA_DIR") or default_data_dir).resolve()
     try:
         check_python()
         check_disk(data_dir)
         gateway_port, inference_port = check_ports(os.environ)
-        bootstrap = None if arguments.fake else write_manifest(data_dir, fetch(), SAE)
+        bootstrap = FAKE_BOOTSTRAP if arguments.fake else write_manifest(data_dir, fetch(), SAE)
     except (PreflightError, FetchError) as error:
         return _refuse(str(error))
     except OSError as error:

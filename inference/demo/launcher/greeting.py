@@ -24,6 +24,7 @@ def curl(base_url: str) -> str:
     body = {
         "model": MODEL_ALIAS,
         "stream": True,
+        "temperature": 0,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
     }
     head = f"curl -N {base_url}/v1/chat/completions -H 'content-type: application/json'"

@@ -14,7 +14,10 @@ SAE_ID = "demo"
 
 
 def manifest(model: Path, sae: Path) -> dict[str, Any]:
-    saes = [{"id": SAE_ID, "path": str(sae), "model": MODEL_ID, "labels": "labels.json"}] if _is_sae(sae) else []
+    # Without an SAE beside it, as while one is being trained, the model is served alone.
+    has_sae = (sae / "cfg.json").is_file()
+    demo = {"id": SAE_ID, "path": str(sae), "model": MODEL_ID, "labels": str(sae / "labels.json")}
+    saes = [demo] if has_sae else []
     return {
         "models": [{"repo_id": MODEL_ID, "path": str(model), "aliases": [MODEL_ALIAS]}],
         "saes": saes,
@@ -27,10 +30,6 @@ def write_manifest(folder: Path, model: Path, sae: Path) -> Path:
     path = folder / "bootstrap.json"
     path.write_text(json.dumps(manifest(model, sae), indent=2) + "\n", "utf-8")
     return path
-
-
-def _is_sae(folder: Path) -> bool:
-    return (folder / "cfg.json").is_file()
 
 
 if __name__ == "__main__":

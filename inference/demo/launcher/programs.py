@@ -16,7 +16,7 @@ class Plan:
     data_dir: Path
     gateway_port: int
     inference_port: int
-    bootstrap: Path | None
+    bootstrap: Path
     is_dev: bool = False
     is_fake: bool = False
 
@@ -44,13 +44,12 @@ def _gateway(plan: Plan) -> Program:
         "PORT": str(plan.gateway_port),
         "INFERENCE_URL": f"http://127.0.0.1:{plan.inference_port}",
         "MILLM_DATA_DIR": str(plan.data_dir),
+        "MILLM_BOOTSTRAP": str(plan.bootstrap),
         "MILLM_SHUTDOWN_GRACE_S": os.environ.get("MILLM_SHUTDOWN_GRACE_S", "8"),
         **_log_settings(),
     }
     if plan.is_dev:
         env["MILLM_WEB_DEV_URL"] = VITE_URL
-    if plan.bootstrap:
-        env["MILLM_BOOTSTRAP"] = str(plan.bootstrap)
     return Program("gateway", command, plan.repository / "gateway", env)
 
 

@@ -8,7 +8,8 @@ import urllib.request
 
 from launcher.supervisor import Supervised
 
-POLL_S = 0.3
+FIRST_POLL_S = 0.25
+LAST_POLL_S = 2.0
 MAX_STOPS_BEFORE_READY = 4
 
 
@@ -33,13 +34,16 @@ def probe(url: str) -> str | None:
 
 async def wait_until_ready(url: str, programs: list[Supervised], timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
+    poll_s = FIRST_POLL_S
     while (reason := await asyncio.to_thread(probe, url)) is not None:
         for supervised in programs:
             if supervised.stops >= MAX_STOPS_BEFORE_READY:
                 raise NotReadyError(_gave_up(supervised))
         if time.monotonic() > deadline:
             raise NotReadyError(f"Not ready after {timeout_s:g} s: {url} {reason}.")
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(poll_s)
+        # Often at first, then less so: each look is a line in the gateway's log.
+        poll_s = min(poll_s * 1.3, LAST_POLL_S)
 
 
 def _gave_up(supervised: Supervised) -> str:
