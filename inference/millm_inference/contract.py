@@ -380,6 +380,156 @@ class ContrastResponse(WireModel):
     texts_b: int
 
 
+class PreviewRepositoryRequest(WireModel):
+    repo_id: str
+    kind: Literal['model', 'sae']
+    revision: str | None = None
+    hf_token: Annotated[str | None, Field(description='Used for this call only; never stored or logged.')] = None
+
+
+class RepositoryFile(WireModel):
+    path: str
+    size_bytes: int
+
+
+class MemoryEstimate(WireModel):
+    quantization: Literal['Q4', 'Q8', 'FP16', 'BF16', 'FP32']
+    memory_bytes: Annotated[int, Field(description='Weights, KV cache of one full context and working memory.')]
+    fits: bool
+
+
+class SaeListing(WireModel):
+    """
+    One SAE inside a repository, as far as its small files and path tell.
+    """
+
+    path: Annotated[str, Field(description='Folder inside the repository; empty for the root.')]
+    size_bytes: int
+    format: str | None = None
+    architecture: str | None = None
+    d_in: int | None = None
+    d_sae: int | None = None
+    hook: str | None = None
+    layer: int | None = None
+
+
+class RepositoryPreview(WireModel):
+    repo_id: str
+    kind: Literal['model', 'sae']
+    revision: Annotated[str, Field(description='The commit.')]
+    files: Annotated[list[RepositoryFile], Field(description='Only those a download would fetch.')]
+    size_bytes: int
+    gated: bool
+    license: str | None = None
+    architecture: str | None = None
+    parameters: int | None = None
+    context_length: int | None = None
+    requires_trust_remote_code: bool = False
+    memory: list[MemoryEstimate]
+    saes: list[SaeListing]
+    disk_free_bytes: int
+    warnings: list[str] = []
+
+
+class StartDownloadRequest(WireModel):
+    download_id: str
+    kind: Literal['model', 'sae']
+    repo_id: str
+    revision: str | None = None
+    path: Annotated[
+        str | None, Field(description='Folder or file inside the repository; null = all that is needed.')
+    ] = None
+    hf_token: str | None = None
+
+
+class DownloadState(WireModel):
+    download_id: str
+    kind: Literal['model', 'sae']
+    repo_id: str
+    revision: Annotated[str | None, Field(description='The commit')] = None
+    path: str | None = None
+    state: Literal['queued', 'running', 'done', 'failed', 'cancelled']
+    bytes_done: int
+    bytes_total: int
+    bytes_per_second: float = 0
+    local_path: Annotated[str | None, Field(description='Where it lies')] = None
+    error: ErrorBody | None = None
+    seq: Annotated[int, Field(description='Rises with every change of this download.')]
+
+
+class DeleteFilesRequest(WireModel):
+    path: str
+
+
+class DeletedFiles(WireModel):
+    freed_bytes: int
+
+
+class MonitorWatch(WireModel):
+    sae_id: str
+    top_k: Annotated[int, Field(ge=0, le=64)] = 0
+    features: Annotated[list[Feature], Field(validate_default=True)] = []
+
+
+class MonitorState(WireModel):
+    watches: list[MonitorWatch]
+
+
+class MonitorFrame(WireModel):
+    """
+    One token of one running request, as it was read (before steering at that SAE).
+    """
+
+    request_id: str
+    choice: int
+    position: int
+    token_id: int
+    token: str
+    prompt: bool
+    sae_id: str
+    features: list[FeatureValue]
+
+
+class DownloadEvent(WireModel):
+    type: Literal['download']
+    seq: int
+    download: DownloadState
+
+
+class LoadEvent(WireModel):
+    type: Literal['load']
+    seq: int
+    model_id: str
+    stage: Literal['unloading', 'reading', 'verifying', 'ready', 'failed']
+    message: str | None = None
+
+
+class MetricsEvent(WireModel):
+    """
+    Every two seconds.
+    """
+
+    type: Literal['metrics']
+    seq: int
+    queue: QueueState
+    memory: MemoryState
+    counters: Counters
+    cpu_percent: float
+    gpu_percent: float | None = None
+    gpu_temperature_c: float | None = None
+
+
+class ActivationsEvent(WireModel):
+    """
+    Every token since the last one, at most one event per 50 ms. `dropped` counts frames this subscriber lost.
+    """
+
+    type: Literal['activations']
+    seq: int
+    frames: list[MonitorFrame]
+    dropped: int
+
+
 class InspectSaeRequest(WireModel):
     path: str
     overrides: SaeOverrides | None = None
@@ -537,7 +687,32 @@ class PromptEvent(WireModel):
     activations: Annotated[list[ActivationEntry], Field(validate_default=True)] = []
 
 
+class SnapshotEvent(WireModel):
+    type: Literal['snapshot']
+    seq: int
+    state: RuntimeState
+    downloads: list[DownloadState]
+    monitor: MonitorState
+
+
+class StateEvent(WireModel):
+    """
+    A model was loaded or unloaded, an SAE attached or detached.
+    """
+
+    type: Literal['state']
+    seq: int
+    state: RuntimeState
+
+
 class GenerateEvent(RootModel[AcceptedEvent | PromptEvent | DeltaEvent | FinishEvent | DoneEvent | ErrorEvent]):
     root: Annotated[
         AcceptedEvent | PromptEvent | DeltaEvent | FinishEvent | DoneEvent | ErrorEvent, Field(discriminator='type')
+    ]
+
+
+class FeedEvent(RootModel[SnapshotEvent | StateEvent | DownloadEvent | LoadEvent | MetricsEvent | ActivationsEvent]):
+    root: Annotated[
+        SnapshotEvent | StateEvent | DownloadEvent | LoadEvent | MetricsEvent | ActivationsEvent,
+        Field(discriminator='type'),
     ]

@@ -253,6 +253,109 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/hub/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a hub repository holds and whether it would fit here. Downloads only small JSON files. */
+        post: operations["previewRepository"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every download this process knows, running and ended. */
+        get: operations["listDownloads"];
+        put?: never;
+        /** Start or resume a download. The same repository, revision and path twice at once is one download. */
+        post: operations["startDownload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/downloads/{download_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop it within a chunk; what is on disk stays, so that it can be resumed. */
+        post: operations["cancelDownload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Free the disk of a downloaded model or SAE. Only paths below the cache directories are accepted. */
+        post: operations["deleteFiles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/monitor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** What is watched in every request from now on; the whole list, empty = nothing (and no hook). */
+        put: operations["setMonitor"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/feed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything that happens here. Begins with a snapshot, or with what came after `after_seq` if that is still known. */
+        get: operations["feed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -886,6 +989,212 @@ export interface components {
             texts_a: number;
             texts_b: number;
         };
+        /** @enum {string} */
+        RepositoryKind: "model" | "sae";
+        PreviewRepositoryRequest: {
+            repo_id: string;
+            kind: components["schemas"]["RepositoryKind"];
+            /** @default null */
+            revision?: string | null;
+            /**
+             * @description Used for this call only; never stored or logged.
+             * @default null
+             */
+            hf_token?: string | null;
+        };
+        RepositoryFile: {
+            path: string;
+            size_bytes: number;
+        };
+        MemoryEstimate: {
+            quantization: components["schemas"]["Quantization"];
+            /** @description Weights, KV cache of one full context and working memory. */
+            memory_bytes: number;
+            fits: boolean;
+        };
+        /** @description One SAE inside a repository, as far as its small files and path tell. */
+        SaeListing: {
+            /** @description Folder inside the repository; empty for the root. */
+            path: string;
+            size_bytes: number;
+            /** @default null */
+            format?: string | null;
+            /** @default null */
+            architecture?: string | null;
+            /** @default null */
+            d_in?: number | null;
+            /** @default null */
+            d_sae?: number | null;
+            /** @default null */
+            hook?: string | null;
+            /** @default null */
+            layer?: number | null;
+        };
+        RepositoryPreview: {
+            repo_id: string;
+            kind: components["schemas"]["RepositoryKind"];
+            /** @description The commit. */
+            revision: string;
+            /** @description Only those a download would fetch. */
+            files: components["schemas"]["RepositoryFile"][];
+            size_bytes: number;
+            gated: boolean;
+            /** @default null */
+            license?: string | null;
+            /** @default null */
+            architecture?: string | null;
+            /** @default null */
+            parameters?: number | null;
+            /** @default null */
+            context_length?: number | null;
+            /** @default false */
+            requires_trust_remote_code?: boolean;
+            memory: components["schemas"]["MemoryEstimate"][];
+            saes: components["schemas"]["SaeListing"][];
+            disk_free_bytes: number;
+            /** @default [] */
+            warnings?: string[];
+        };
+        StartDownloadRequest: {
+            download_id: string;
+            kind: components["schemas"]["RepositoryKind"];
+            repo_id: string;
+            /** @default null */
+            revision?: string | null;
+            /**
+             * @description Folder or file inside the repository; null = all that is needed.
+             * @default null
+             */
+            path?: string | null;
+            /** @default null */
+            hf_token?: string | null;
+        };
+        DownloadState: {
+            download_id: string;
+            kind: components["schemas"]["RepositoryKind"];
+            repo_id: string;
+            /**
+             * @description The commit
+             * @default null
+             */
+            revision?: string | null;
+            /** @default null */
+            path?: string | null;
+            /** @enum {string} */
+            state: "queued" | "running" | "done" | "failed" | "cancelled";
+            bytes_done: number;
+            bytes_total: number;
+            /** @default 0 */
+            bytes_per_second?: number;
+            /**
+             * @description Where it lies
+             * @default null
+             */
+            local_path?: string | null;
+            /** @default null */
+            error?: components["schemas"]["ErrorBody"] | null;
+            /** @description Rises with every change of this download. */
+            seq: number;
+        };
+        DeleteFilesRequest: {
+            path: string;
+        };
+        DeletedFiles: {
+            freed_bytes: number;
+        };
+        MonitorWatch: {
+            sae_id: string;
+            /** @default 0 */
+            top_k?: number;
+            /** @default [] */
+            features?: number[];
+        };
+        MonitorState: {
+            watches: components["schemas"]["MonitorWatch"][];
+        };
+        /** @description One token of one running request, as it was read (before steering at that SAE). */
+        MonitorFrame: {
+            request_id: string;
+            choice: number;
+            position: number;
+            token_id: number;
+            token: string;
+            prompt: boolean;
+            sae_id: string;
+            features: components["schemas"]["FeatureValue"][];
+        };
+        FeedEvent: components["schemas"]["SnapshotEvent"] | components["schemas"]["StateEvent"] | components["schemas"]["DownloadEvent"] | components["schemas"]["LoadEvent"] | components["schemas"]["MetricsEvent"] | components["schemas"]["ActivationsEvent"];
+        SnapshotEvent: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "snapshot";
+            seq: number;
+            state: components["schemas"]["RuntimeState"];
+            downloads: components["schemas"]["DownloadState"][];
+            monitor: components["schemas"]["MonitorState"];
+        };
+        /** @description A model was loaded or unloaded, an SAE attached or detached. */
+        StateEvent: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "state";
+            seq: number;
+            state: components["schemas"]["RuntimeState"];
+        };
+        DownloadEvent: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "download";
+            seq: number;
+            download: components["schemas"]["DownloadState"];
+        };
+        LoadEvent: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "load";
+            seq: number;
+            model_id: string;
+            /** @enum {string} */
+            stage: "unloading" | "reading" | "verifying" | "ready" | "failed";
+            /** @default null */
+            message?: string | null;
+        };
+        /** @description Every two seconds. */
+        MetricsEvent: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "metrics";
+            seq: number;
+            queue: components["schemas"]["QueueState"];
+            memory: components["schemas"]["MemoryState"];
+            counters: components["schemas"]["Counters"];
+            cpu_percent: number;
+            /** @default null */
+            gpu_percent?: number | null;
+            /** @default null */
+            gpu_temperature_c?: number | null;
+        };
+        /** @description Every token since the last one, at most one event per 50 ms. `dropped` counts frames this subscriber lost. */
+        ActivationsEvent: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "activations";
+            seq: number;
+            frames: components["schemas"]["MonitorFrame"][];
+            dropped: number;
+        };
     };
     responses: {
         /** @description Every failure has this shape; the HTTP status is the gateway's mapping of the code. */
@@ -1265,6 +1574,172 @@ export interface operations {
                 };
             };
             default: components["responses"]["Error"];
+        };
+    };
+    previewRepository: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewRepositoryRequest"];
+            };
+        };
+        responses: {
+            /** @description preview */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RepositoryPreview"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    listDownloads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description downloads */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadState"][];
+                };
+            };
+        };
+    };
+    startDownload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartDownloadRequest"];
+            };
+        };
+        responses: {
+            /** @description its state */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadState"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    cancelDownload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                download_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description its state */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadState"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteFiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeleteFilesRequest"];
+            };
+        };
+        responses: {
+            /** @description what was freed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedFiles"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    setMonitor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MonitorState"];
+            };
+        };
+        responses: {
+            /** @description as set */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MonitorState"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    feed: {
+        parameters: {
+            query?: {
+                instance_id?: string;
+                after_seq?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a stream of FeedEvent */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["FeedEvent"];
+                };
+            };
         };
     };
 }
