@@ -42,8 +42,9 @@ def mean_activations(model: Any, sae: Sae, ids: Sequence[int], skip: frozenset[i
 
     with installed([(module, place.side, capture)]):
         model(input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False)
-    total = sum(sae.encode(part)[0].sum(dim=0) for part in hidden[0].split(TOKENS_AT_ONCE))
-    assert isinstance(total, Tensor)
+    total = torch.zeros(sae.d_sae, dtype=sae.W_enc.dtype, device=sae.W_enc.device)
+    for start in range(0, len(kept), TOKENS_AT_ONCE):
+        total += sae.encode(hidden[0][start : start + TOKENS_AT_ONCE])[0].sum(dim=0)
     return total / len(kept)
 
 

@@ -58,10 +58,9 @@ def _logits(model: Any, vector: Tensor) -> Tensor:
     norm = _final_norm(model)
     if isinstance(norm, nn.LayerNorm):
         vector = vector - vector.mean()
-        gain = norm.weight if norm.weight is not None else 1.0
-    else:
-        # An RMS norm maps ones to its gain, whether it stores the gain or (Gemma) the gain less one.
-        gain = norm(torch.ones_like(vector, dtype=model.dtype)) if norm is not None else 1.0
+        return _linear(model.get_output_embeddings(), vector if norm.weight is None else vector * norm.weight)
+    # An RMS norm maps ones to its gain, whether it stores the gain or (Gemma) the gain less one.
+    gain = 1.0 if norm is None else norm(torch.ones_like(vector, dtype=model.dtype))
     return _linear(model.get_output_embeddings(), vector * gain)
 
 

@@ -86,7 +86,8 @@ class Sae:
 
     @property
     def is_transcoder(self) -> bool:
-        return self.architecture.endswith("transcoder")
+        """Reads one hook and writes another (sparsify's select by top-k, so the architecture alone does not tell)."""
+        return self.architecture.endswith("transcoder") or self.hook_out is not None
 
     @property
     def selects(self) -> bool:

@@ -108,7 +108,7 @@ def _checked(parsed: Parsed) -> dict[str, Tensor]:
             )
         if not torch.isfinite(tensor).all():
             refuse(f"{name} holds values that are not finite numbers.")
-    if not parsed.architecture.endswith("transcoder") and d_in != d_out:
+    if not _transcodes(parsed) and d_in != d_out:
         refuse(f"The SAE reads {d_in} values and writes {d_out}, which only a transcoder does.")
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
@@ -144,9 +144,13 @@ def _scaling_factor(parsed: Parsed, overrides: SaeOverrides) -> float | None:
 def _apply_b_dec(parsed: Parsed, overrides: SaeOverrides) -> bool:
     apply = parsed.apply_b_dec_to_input
     apply = apply if overrides.apply_b_dec_to_input is None else overrides.apply_b_dec_to_input
-    if apply and parsed.architecture.endswith("transcoder"):
+    if apply and _transcodes(parsed):
         refuse("A transcoder's b_dec belongs to its output and cannot be subtracted from its input.")
     return apply
+
+
+def _transcodes(parsed: Parsed) -> bool:
+    return parsed.architecture.endswith("transcoder") or parsed.hook_out is not None
 
 
 def _at_layer(hook: str | None, layer: int | None) -> str | None:

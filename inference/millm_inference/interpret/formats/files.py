@@ -49,6 +49,14 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
         refuse(f"{path.name} is no readable safetensors file: {error}")
 
 
+def tensor_names(path: Path) -> list[str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return list(file.keys())
+    except (OSError, SafetensorError) as error:
+        refuse(f"{path.name} is no readable safetensors file: {error}")
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:

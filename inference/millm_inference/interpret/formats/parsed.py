@@ -46,9 +46,16 @@ def rename(tensors: dict[str, Tensor], names: dict[str, str]) -> tuple[dict[str,
     return canonical, sorted(set(tensors) - set(names))
 
 
+def layer_of(hook: str | None) -> int | None:
+    found = re.search(r"(?:^|\.)(?:blocks|layers|h)\.(\d+)(?:\.|$)", hook or "")
+    return int(found[1]) if found else None
+
+
 def layer_in(path: Path) -> int | None:
-    """The layer a folder or file name speaks of (`layer_5`, `layers.5`, `blocks.5`, `l5`), the innermost first."""
-    for part in reversed(path.parts):
-        if found := re.search(r"(?:^|[^a-z])(?:layers?|blocks|l|h)[._-]?(\d+)(?!\d)", part.lower()):
-            return int(found[1])
+    """The layer a path speaks of, the innermost first: `layer_5`, `layers.5`, `blocks.5`; failing these, `L5`."""
+    # average_l0_71 is a number of features, not a layer.
+    for pattern in (r"(?:^|[^a-z])(?:layers?|blocks|h)[._-]?(\d+)", r"(?:^|[^a-z])l(\d+)(?!\d|_\d)"):
+        for part in reversed(path.parts):
+            if found := re.search(pattern, part.lower()):
+                return int(found[1])
     return None

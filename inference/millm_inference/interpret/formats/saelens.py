@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from millm_inference.interpret.formats.files import read_json, read_tensors, refuse
-from millm_inference.interpret.formats.parsed import Parsed, layer_in, unknown
+from millm_inference.interpret.formats.parsed import Parsed, layer_of, unknown
 
 TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "b_gate", "b_mag", "r_mag", "W_skip")
 RENAMED = {
@@ -46,7 +46,7 @@ def is_version_6(config: dict[str, Any]) -> bool:
 
 def read(directory: Path) -> Parsed:
     config = read_json(directory / "cfg.json")
-    return from_config(flatten(config), weights(directory), legacy=not is_version_6(config), directory=directory)
+    return from_config(flatten(config), weights(directory), legacy=not is_version_6(config))
 
 
 def weights(directory: Path) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ def weights(directory: Path) -> dict[str, Tensor]:
     refuse("cfg.json is here, but sae_weights.safetensors is not.")
 
 
-def from_config(flat: dict[str, Any], tensors: dict[str, Tensor], *, legacy: bool, directory: Path) -> Parsed:
+def from_config(flat: dict[str, Any], tensors: dict[str, Tensor], *, legacy: bool) -> Parsed:
     if flat.get("hook_head_index") is not None:
         refuse("This SAE reads a single attention head (hook_head_index), which is not served.")
     if flat.get("reshape_activations") not in (None, "none", "hook_z"):
@@ -78,7 +78,7 @@ def from_config(flat: dict[str, Any], tensors: dict[str, Tensor], *, legacy: boo
         rescale_acts_by_decoder_norm=bool(flat.get("rescale_acts_by_decoder_norm", False)),
         hook=hook,
         hook_out=flat.get("hf_hook_name_out") or flat.get("hook_name_out"),
-        layer=layer if isinstance(layer, int) else layer_in(Path(str(hook).replace(".", "/"))) if hook else None,
+        layer=layer if isinstance(layer, int) else layer_of(hook),
         model=flat.get("model_name"),
         neuronpedia_id=flat.get("neuronpedia_id"),
         warnings=[f"The file's tensor {name} is not used." for name in unused],
