@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -32,13 +32,27 @@ class Settings:
     heartbeat_s: float = 10.0
     data_dir: Path = Path("data")
     model_cache_dir: Path | None = None
+    sae_cache_dir: Path | None = None
+    hf_endpoint: str = "https://huggingface.co"
+    hf_token: str | None = field(default=None, repr=False)
     log_level: str = "info"
     log_format: LogFormat = "json"
+
+    @property
+    def model_cache(self) -> Path:
+        return self.model_cache_dir or self.data_dir / "models"
+
+    @property
+    def sae_cache(self) -> Path:
+        return self.sae_cache_dir or self.data_dir / "saes"
 
 
 VARIABLES = {
     "data_dir": "MILLM_DATA_DIR",
     "model_cache_dir": "MODEL_CACHE_DIR",
+    "sae_cache_dir": "SAE_CACHE_DIR",
+    "hf_endpoint": "HF_ENDPOINT",
+    "hf_token": "HF_TOKEN",
     "log_level": "LOG_LEVEL",
     "log_format": "LOG_FORMAT",
 }
