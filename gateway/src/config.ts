@@ -56,15 +56,15 @@ const environment = z.object({
 
 export const environmentVariables: readonly string[] = Object.keys(environment.shape);
 
-/** Variables with our prefix that belong to the sidecar. */
-const sidecarPrefix = 'MILLM_INFERENCE_';
+/** Variables with our prefix that belong to the sidecar or to the tests. */
+const foreign = /^MILLM_(INFERENCE|TEST)_/;
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 
 export class ConfigError extends Error {}
 
 export function parseConfig(env: Record<string, string | undefined>) {
   const unknown = Object.keys(env).filter(
-    (name) => name.startsWith('MILLM_') && !name.startsWith(sidecarPrefix) && !environmentVariables.includes(name),
+    (name) => name.startsWith('MILLM_') && !foreign.test(name) && !environmentVariables.includes(name),
   );
   if (unknown.length > 0) throw new ConfigError(`Unknown setting: ${unknown.join(', ')}. See .env.example.`);
 

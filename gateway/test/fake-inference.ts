@@ -23,6 +23,8 @@ export interface FakeInference {
   /** Generate requests as they arrived. */
   requests: Schemas['GenerateRequest'][];
   requestIds: (string | undefined)[];
+  /** Sees every POST body as it arrived. */
+  onBody: (text: string) => void;
   calls: string[];
   running: number;
   cancelled: number;
@@ -56,6 +58,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     loadDelayMs: 0,
     requests: [],
     requestIds: [],
+    onBody: () => undefined,
     calls: [],
     running: 0,
     cancelled: 0,
@@ -96,7 +99,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '/').split('?')[0] ?? '/';
     fake.calls.push(`${request.method} ${path}`);
-    const body = request.method === 'POST' ? await readJson(request) : {};
+    const body = request.method === 'POST' ? await readJson(request, fake.onBody) : {};
     if (path === '/generate') {
       fake.requestIds.push(request.headers['x-request-id'] as string | undefined);
       return generate(body as Schemas['GenerateRequest'], response);
@@ -338,10 +341,11 @@ function sendJson(response: ServerResponse, body: unknown): void {
   response.end(JSON.stringify(body));
 }
 
-async function readJson(request: IncomingMessage): Promise<Record<string, unknown>> {
+async function readJson(request: IncomingMessage, onBody: (text: string) => void): Promise<Record<string, unknown>> {
   let text = '';
   request.setEncoding('utf8');
   for await (const piece of request) text += String(piece);
+  onBody(text);
   return text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
 }
 

@@ -29,20 +29,18 @@ const reaches = (inner: Issue, union: Issue) => inner.path.length > union.path.l
 function toError(issue: Issue, body: unknown): AppError {
   const param = formatPath(issue.path);
   const value = valueAt(body, issue.path);
-  if (value === undefined) {
-    return new AppError('VALIDATION_ERROR', `Missing required parameter: '${param}'.`, {
-      param,
-      v1Code: 'missing_required_parameter',
-    });
+  const isMissing = value === undefined;
+  const absent = isMissing ? { v1Code: 'missing_required_parameter' } : {};
+  if (issue.code === 'custom') {
+    const v1Code = (issue.params as { v1Code?: string } | undefined)?.v1Code;
+    return new AppError('VALIDATION_ERROR', issue.message, { param, ...absent, ...(v1Code && { v1Code }) });
   }
+  if (isMissing)
+    return new AppError('VALIDATION_ERROR', `Missing required parameter: '${param}'.`, { param, ...absent });
   if (issue.code === 'invalid_type' || issue.code === 'invalid_union') {
     const expected = issue.code === 'invalid_type' ? typeWord(issue.expected) : unionWords(issue);
     const message = `Invalid type for '${param}': expected ${expected}, got ${typeOf(value)}.`;
     return new AppError('VALIDATION_ERROR', message, { param, v1Code: 'invalid_type' });
-  }
-  if (issue.code === 'custom') {
-    const v1Code = (issue.params as { v1Code?: string } | undefined)?.v1Code;
-    return new AppError('VALIDATION_ERROR', issue.message, { param, ...(v1Code && { v1Code }) });
   }
   return new AppError('VALIDATION_ERROR', `Invalid value for '${param}': ${sentence(issue, value)}`, { param });
 }

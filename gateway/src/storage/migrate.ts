@@ -31,7 +31,7 @@ export async function migrate(client: ClientBase, folder: string): Promise<strin
     );
     const applied = new Map(rows.map((row) => [row.migration_name, row.checksum]));
     const played: string[] = [];
-    for (const migration of readMigrations(folder)) {
+    for (const migration of migrationStatements(folder)) {
       const checksum = applied.get(migration.name);
       if (checksum === migration.checksum) continue;
       if (checksum !== undefined) {
@@ -52,7 +52,7 @@ interface Migration {
   checksum: string;
 }
 
-function readMigrations(folder: string): Migration[] {
+export function migrationStatements(folder: string): Migration[] {
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, 'migration.sql')))
     .map((entry) => entry.name)

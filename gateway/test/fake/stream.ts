@@ -33,6 +33,7 @@ export async function writeStream(response: ServerResponse, script: Script, scen
     if (isGone) return false;
     if (tokens === afterTokens) {
       if (scenario === 'disconnect') {
+        await wait(50); // what was written has left by then
         response.destroy();
         return true;
       }
