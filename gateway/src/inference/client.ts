@@ -128,6 +128,19 @@ export function inferenceClient({ url, loadTimeoutMs, streamIdleTimeoutMs }: Cli
       call<Schemas['ReadActivationsResponse']>('POST', '/activations', body, { ...options, timeoutMs: workMs }),
     contrastActivations: (body: Schemas['ContrastRequest'], options: CallOptions = {}) =>
       call<Schemas['ContrastResponse']>('POST', '/activations/contrast', body, { ...options, timeoutMs: workMs }),
+    previewRepository: (body: Schemas['PreviewRepositoryRequest'], options: CallOptions = {}) =>
+      call<Schemas['RepositoryPreview']>('POST', '/hub/preview', body, { ...options, timeoutMs: workMs }),
+    listDownloads: (options: CallOptions = {}) =>
+      call<Schemas['DownloadState'][]>('GET', '/downloads', undefined, { ...options, timeoutMs: quickMs }),
+    startDownload: (body: Schemas['StartDownloadRequest'], options: CallOptions = {}) =>
+      call<Schemas['DownloadState']>('POST', '/downloads', body, { ...options, timeoutMs: workMs }),
+    cancelDownload: (downloadId: string, options: CallOptions = {}) =>
+      call<Schemas['DownloadState']>('POST', `/downloads/${encodeURIComponent(downloadId)}/cancel`, undefined, {
+        ...options,
+        timeoutMs: workMs,
+      }),
+    deleteFiles: (body: Schemas['DeleteFilesRequest'], options: CallOptions = {}) =>
+      call<Schemas['DeletedFiles']>('POST', '/files/delete', body, { ...options, timeoutMs: workMs }),
     close: () => dispatcher.destroy(),
   };
 }
