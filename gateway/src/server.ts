@@ -32,6 +32,8 @@ async function serve(): Promise<void> {
     isClosing = true;
     log.info({ event: 'gateway:closing', signal }, 'closing');
     setTimeout(() => process.exit(1), config.shutdownGraceMs).unref();
+    // A connection whose stream ends now stays open for reuse, and would keep the server from closing.
+    setInterval(() => app.server.closeIdleConnections(), 100).unref();
     void app
       .close()
       .then(() => database.close())
