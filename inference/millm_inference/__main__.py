@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -22,9 +23,18 @@ def main() -> int:
     _use_threads(settings)
     from millm_inference.app import create_app  # after the settings are known to be good: this imports torch models
 
-    server = uvicorn.Server(
+    app = create_app(settings)
+
+    class DrainingServer(uvicorn.Server):
+        """Tells the runtime as soon as the signal comes: open feeds would hold the shutdown up."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.runtime.begin_drain()
+            super().handle_exit(sig, frame)
+
+    server = DrainingServer(
         uvicorn.Config(
-            create_app(settings),
+            app,
             host=settings.host,
             port=settings.port,
             log_config=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from millm_inference import __version__
 from millm_inference.errors import SidecarError
 from millm_inference.request_log import RequestLog
-from millm_inference.routes import activations, embeddings, generate, health, models, saes, tokens
+from millm_inference.routes import activations, embeddings, feed, generate, health, models, saes, tokens
 from millm_inference.runtime import Runtime
 from millm_inference.settings import Settings
 
@@ -47,19 +48,35 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         log.info("sidecar:started", instance_id=runtime.instance_id, device=str(runtime.device), version=__version__)
+        ticking = asyncio.create_task(_tick(runtime))
         yield
+        ticking.cancel()
         await run_in_threadpool(runtime.shutdown)
         log.info("sidecar:stopped")
 
     app = FastAPI(title="miLLM inference sidecar", version=__version__, lifespan=lifespan)
     app.state.runtime = runtime
     app.add_middleware(RequestLog)
-    for module in (health, models, saes, generate, embeddings, activations, tokens):
+    for module in (health, models, saes, generate, embeddings, activations, tokens, feed):
         app.include_router(module.router)
     app.add_exception_handler(SidecarError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _unknown)
     return app
+
+
+async def _tick(runtime: Runtime) -> None:
+    """Hand watched frames on every 50 ms and metrics every 2 s; a failing turn is logged and the next one tried."""
+    turn = 0
+    while True:
+        await asyncio.sleep(0.05)
+        turn += 1
+        try:
+            runtime.say_frames()
+            if turn % 40 == 0:
+                runtime.say_metrics()
+        except Exception:
+            log.exception("feed:tick-failed")
 
 
 async def _known(_: Request, error: Exception) -> JSONResponse:

@@ -5,28 +5,43 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import psutil
 import structlog
 import torch
 
 from millm_inference.contract import (
+    ActivationsEvent,
     AttachedSae,
     Counters,
+    DownloadState,
+    FeatureValue,
     LoadedModel,
+    LoadEvent,
     LoadModelRequest,
     MemoryState,
+    MetricsEvent,
+    MonitorFrame,
+    MonitorState,
+    MonitorWatch,
     QueueState,
     RuntimeState,
     SaeOverrides,
+    SnapshotEvent,
+    StateEvent,
 )
 from millm_inference.engine.engine import Engine, EngineLimits
+from millm_inference.engine.interpreter import Reading
 from millm_inference.engine.model_runner import ModelRunner
 from millm_inference.engine.postprocess import Counters as EngineCounters
+from millm_inference.engine.sequence import Sequence
 from millm_inference.engine.token_bytes import TokenBytes
 from millm_inference.errors import SidecarError
+from millm_inference.events import Feed, FrameBuffer
 from millm_inference.interpret.formats import load_sae
 from millm_inference.interpret.session import InterpretSession
 from millm_inference.loader import Loaded, load_model, pick_device
@@ -34,6 +49,7 @@ from millm_inference.settings import Settings
 
 log = structlog.get_logger()
 MEBIBYTE = 1 << 20
+LoadStage = Literal["unloading", "reading", "verifying", "ready", "failed"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,10 @@ class Runtime:
         self._resident: Resident | None = None
         self._loading: str | None = None
         self.draining = False
+        self.feed = Feed(self._snapshot)
+        self.frames = FrameBuffer()
+        self.monitor = MonitorState(watches=[])
+        self.downloads: Callable[[], list[DownloadState]] = list
         self.counters = EngineCounters()
 
     # ---- model ------------------------------------------------------------------------------------------------------
@@ -83,16 +103,23 @@ class Runtime:
             if self._resident is not None and self._same(self._resident.info, request):
                 return self._resident.info
             self._loading = request.model_id
+            self._say_load(request.model_id, "unloading" if self._resident else "reading")
             try:
                 self._unload()
                 self._resident = self._load(request)
+                self._say_load(request.model_id, "ready")
                 return self._resident.info
+            except SidecarError as error:
+                self._say_load(request.model_id, "failed", error.message)
+                raise
             finally:
                 self._loading = None
+                self._say_state()
 
     def unload(self) -> None:
         with self._lock:
             self._unload()
+            self._say_state()
 
     def _same(self, info: LoadedModel, request: LoadModelRequest) -> bool:
         return (info.model_id, info.path, info.quantization) == (request.model_id, request.path, request.quantization)
@@ -106,6 +133,7 @@ class Runtime:
             trust_remote_code=request.trust_remote_code,
         )
         model = loaded.model
+        self._say_load(request.model_id, "verifying")
         ModelRunner(model, None).verify()
         session = InterpretSession(model)
         config = model.config.get_text_config()
@@ -117,6 +145,7 @@ class Runtime:
             self._limits(loaded),
             loaded.eos_ids,
             self.counters,
+            partial(self._on_watched, token_bytes),
         )
         generation = model.generation_config
         info = LoadedModel(
@@ -151,6 +180,7 @@ class Runtime:
         self._resident.engine.close()
         log.info("model:unloaded", model_id=self._resident.info.model_id)
         self._resident = None
+        self.monitor = MonitorState(watches=[])
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -180,13 +210,47 @@ class Runtime:
         with self._lock:
             if self._resident is None:
                 raise SidecarError("MODEL_NOT_LOADED", "Load a model before attaching an SAE to it.")
-            return self._resident.session.attach(sae_id, load_sae(path, overrides), path)
+            attached = self._resident.session.attach(sae_id, load_sae(path, overrides), path)
+            self._say_state()
+            return attached
 
     def detach(self, sae_id: str) -> None:
         with self._lock:
             if self._resident is None:
                 raise SidecarError("SAE_NOT_ATTACHED", f"The SAE {sae_id!r} is not attached.", param="sae_id")
             self._resident.session.detach(sae_id)
+            self._watch([w for w in self.monitor.watches if w.sae_id != sae_id])
+            self._say_state()
+
+    # ---- watching ---------------------------------------------------------------------------------------------------
+    def set_monitor(self, wanted: MonitorState) -> MonitorState:
+        """Replace what is watched. Raises SAE_NOT_ATTACHED, INVALID_FEATURE_INDEX, and then changes nothing."""
+        with self._lock:
+            if self._resident is None and wanted.watches:
+                raise SidecarError("MODEL_NOT_LOADED", "Load a model before watching its features.")
+            self._watch(wanted.watches)
+            return self.monitor
+
+    def _watch(self, watches: list[MonitorWatch]) -> None:
+        if self._resident is not None:
+            session = self._resident.session
+            self._resident.engine.call(lambda: session.watch(watches)).result()
+        self.monitor = MonitorState(watches=watches)
+
+    def _on_watched(self, token_bytes: TokenBytes, sequence: Sequence, reading: Reading) -> None:
+        token = sequence.tokens[reading.position]
+        self.frames.push(
+            MonitorFrame(
+                request_id=sequence.request.id,
+                choice=sequence.index,
+                position=reading.position,
+                token_id=token,
+                token=token_bytes.text(token),
+                prompt=reading.position < sequence.prompt_length,
+                sae_id=reading.sae_id,
+                features=[FeatureValue(index=i, value=v) for i, v in zip(reading.indices, reading.values, strict=True)],
+            )
+        )
 
     # ---- state ------------------------------------------------------------------------------------------------------
     def state(self) -> RuntimeState:
@@ -242,9 +306,51 @@ class Runtime:
             cached_prompt_tokens=c.cached_prompt_tokens,
         )
 
+    # ---- what is said about it --------------------------------------------------------------------------------------
+    def _say_load(self, model_id: str, stage: LoadStage, message: str | None = None) -> None:
+        self.feed.publish(lambda seq: LoadEvent(type="load", seq=seq, model_id=model_id, stage=stage, message=message))
+
+    def _say_state(self) -> None:
+        self.feed.publish(lambda seq: StateEvent(type="state", seq=seq, state=self.state()))
+
+    def _snapshot(self, seq: int) -> SnapshotEvent:
+        return SnapshotEvent(
+            type="snapshot", seq=seq, state=self.state(), downloads=self.downloads(), monitor=self.monitor
+        )
+
+    def say_metrics(self) -> None:
+        """One MetricsEvent; called every two seconds while somebody listens."""
+        resident = self._resident
+        gpu = torch.cuda.utilization() if self.device.type == "cuda" else None
+        self.feed.publish(
+            lambda seq: MetricsEvent(
+                type="metrics",
+                seq=seq,
+                queue=self._queue(resident),
+                memory=self._memory(resident),
+                counters=self._counters(),
+                cpu_percent=psutil.cpu_percent(),
+                gpu_percent=gpu,
+                gpu_temperature_c=torch.cuda.temperature() if self.device.type == "cuda" else None,
+            )
+        )
+
+    def say_frames(self) -> None:
+        """What was watched since the last call, in one event."""
+        frames = self.frames.take()
+        if frames:
+            self.feed.publish(lambda seq: ActivationsEvent(type="activations", seq=seq, frames=frames, dropped=0))
+
+    def begin_drain(self) -> None:
+        """Refuse new requests and end the feed; what runs goes on. May be called from a signal handler."""
+        self.draining = True
+        if self._resident is not None:
+            self._resident.engine.refuse()
+        self.feed.close()
+
     def shutdown(self) -> None:
         """Finish what runs within the grace period, then stop."""
-        self.draining = True
+        self.begin_drain()
         if self._resident is not None:
             self._resident.engine.drain(self.settings.shutdown_grace_s)
         self.unload()

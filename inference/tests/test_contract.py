@@ -11,8 +11,19 @@ from millm_inference.app import create_app
 from millm_inference.settings import Settings
 
 PROTO = Path(__file__).parents[2] / "proto"
-CLASSES = {"generate-event": c.GenerateEvent, "generate-request": c.GenerateRequest, "error-body": c.ErrorBody}
+CLASSES = {
+    "generate-event": c.GenerateEvent,
+    "generate-request": c.GenerateRequest,
+    "error-body": c.ErrorBody,
+    "feed-event": c.FeedEvent,
+}
 EVENTS = {
+    "snapshot": c.SnapshotEvent,
+    "state": c.StateEvent,
+    "download": c.DownloadEvent,
+    "load": c.LoadEvent,
+    "metrics": c.MetricsEvent,
+    "activations": c.ActivationsEvent,
     "accepted": c.AcceptedEvent,
     "prompt": c.PromptEvent,
     "delta": c.DeltaEvent,

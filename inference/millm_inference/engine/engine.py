@@ -52,9 +52,11 @@ class Engine:
         limits: EngineLimits,
         eos_ids: frozenset[int],
         counters: Counters | None = None,
+        on_watched: Callable[[Sequence, Reading], None] = lambda sequence, reading: None,
     ) -> None:
         self.runner, self.interpreter, self.limits = runner, interpreter, limits
         self.token_bytes = token_bytes
+        self.on_watched = on_watched
         self.scheduler = Scheduler(slots=limits.slots, budget=limits.kv_positions, max_waiting=limits.max_waiting)
         self.post = Postprocess(self.scheduler, interpreter, eos_ids, limits.context_length, counters or Counters())
         self._inbox: deque[Callable[[], None]] = deque()
@@ -98,9 +100,13 @@ class Engine:
         self._post(task)
         return future
 
+    def refuse(self) -> None:
+        """From now on, `submit` answers SHUTTING_DOWN."""
+        self._draining = True
+
     def drain(self, timeout_s: float) -> None:
         """Refuse new requests and wait for the running ones, at most `timeout_s`."""
-        self._draining = True
+        self.refuse()
         end = time.monotonic() + timeout_s
         while self._requests and time.monotonic() < end:
             time.sleep(0.02)
@@ -171,7 +177,7 @@ class Engine:
                 self.runner.cache.copy(admission.source, admission.slot, admission.reuse)
             else:  # the prefix went with the rows that memory pressure took
                 sequence.computed = request.cached_tokens = 0
-        if self.interpreter is not None and request.plan is not None:
+        if self.interpreter is not None:
             self.interpreter.open(admission.slot, request.plan, request.prompt)
 
     def _move(self, source: int, target: int) -> None:
@@ -179,7 +185,7 @@ class Engine:
         assert sequence is not None
         self.runner.cache.copy(source, target, sequence.computed)
         self.scheduler.move(source, target)
-        if self.interpreter is not None and sequence.request.plan is not None:
+        if self.interpreter is not None:
             self.interpreter.fork(source, target)
             self.interpreter.close(source)
 
@@ -276,6 +282,11 @@ class Engine:
                 self._keep_reading(owner, reading)
 
     def _keep_reading(self, sequence: Sequence, reading: Reading) -> None:
+        if reading.monitor:
+            if reading.position > sequence.watched.get(reading.sae_id, -1):
+                sequence.watched[reading.sae_id] = reading.position
+                self.on_watched(sequence, reading)
+            return
         if reading.position <= sequence.reported:
             return
         if reading.position < sequence.prompt_length:

@@ -51,6 +51,7 @@ class Reading:
     sae_id: str
     indices: tuple[int, ...]
     values: tuple[float, ...]
+    monitor: bool = False  # for whoever watches the server, not for the request
 
 
 class ForwardTrace(Protocol):
@@ -78,11 +79,6 @@ class Plan(Protocol):
         """True when every prompt position must be forwarded (prompt readings, conditions with memory)."""
         ...
 
-    @property
-    def reads(self) -> bool:
-        """True when readings are wanted, so the last generated token is fed once more."""
-        ...
-
 
 class Interpreter(Protocol):
     def compile(self, steering: Any, activations: Any, prompt: PromptTokens) -> Plan | None:
@@ -96,7 +92,12 @@ class Interpreter(Protocol):
         """The engine's number of slots; called once before any `open`, and again only when no slot is open."""
         ...
 
-    def open(self, slot: int, plan: Plan, prompt: PromptTokens) -> None: ...
+    def open(self, slot: int, plan: Plan | None, prompt: PromptTokens) -> None: ...
+
+    def reads(self, slot: int) -> bool:
+        """True when readings of this slot are wanted by its request or by whoever watches the server, so that the last
+        generated token is fed once more."""
+        ...
 
     def fork(self, source: int, target: int) -> None:
         """Give `target` the plan and per-row state of `source` (several choices share one prefill)."""

@@ -103,7 +103,7 @@ class Postprocess:
         return SampleRow(params, sequence.stream, sequence.output_ids, sequence.request.prompt.ids, banned, allowed)
 
     def _accept(self, sequence: Sequence, result: Sampled) -> None:
-        request, params, token = sequence.request, sequence.request.sampling, result.token_id
+        params, token = sequence.request.sampling, result.token_id
         sequence.tokens.append(token)
         sequence.state = State.DECODE
         ends = token in params.stop_token_ids or (token in self.eos_ids and not params.ignore_eos)
@@ -116,7 +116,8 @@ class Postprocess:
         self._say(sequence, emission)
         if sequence.finish_reason is None:
             return
-        if request.plan is not None and request.plan.reads and not ends:
+        reads = self.interpreter is not None and sequence.slot is not None and self.interpreter.reads(sequence.slot)
+        if reads and not ends:
             sequence.state = State.LAST_READ
         else:
             self.complete(sequence)

@@ -122,6 +122,7 @@ class Sequence:
     state: State = State.WAITING
     slot: int | None = None
     computed: int = 0
+    watched: dict[str, int] = field(default_factory=dict)  # SAE → the highest position handed to watchers of the server
     reported: int = -1  # the highest position whose reading was handed out (a preempted sequence recomputes)
     readings: list[Reading] = field(default_factory=list)
     prompt_readings: list[Reading] = field(default_factory=list)

@@ -43,14 +43,15 @@ class Observation:
     top_indices: Tensor | None = None
 
 
-def watch_tables(plans: Rows, width: int, device: torch.device) -> list[WatchTable]:
-    groups: dict[tuple[int, bool, bool], list[tuple[int, Watch, int]]] = {}
+def watch_tables(plans: Rows, monitors: Sequence[Watch], width: int, device: torch.device) -> list[WatchTable]:
+    """Each row's own watch, and on every row what is watched of the whole server."""
+    groups: dict[tuple[int, bool, bool, bool], list[tuple[int, Watch, int]]] = {}
     for row, plan in plans.items():
-        if watch := plan.watch:
+        for watch in (*([plan.watch] if plan.watch else []), *monitors):
             whole = watch.top_k > 0 or watch.source.sae.selects
-            members = groups.setdefault((id(watch.source), watch.after, whole), [])
+            members = groups.setdefault((id(watch.source), watch.after, watch.monitor, whole), [])
             members.append((row, watch, plan.prompt_length))
-    return [_watch_table(members, whole, width, device) for (_, _, whole), members in groups.items()]
+    return [_watch_table(members, key[-1], width, device) for key, members in groups.items()]
 
 
 def _watch_table(members: list[tuple[int, Watch, int]], whole: bool, width: int, device: torch.device) -> WatchTable:
@@ -131,7 +132,8 @@ def _readings(o: Observation, rest: Iterator[float], slot_lo: int, positions: li
         for index, value in strongest:
             if value > 0:
                 found.setdefault(int(index), value)
-        yield Reading(slot_lo + row, positions[row][t], watch.source.sae_id, tuple(found), tuple(found.values()))
+        indices_found, values_found = tuple(found), tuple(found.values())
+        yield Reading(slot_lo + row, positions[row][t], watch.source.sae_id, indices_found, values_found, watch.monitor)
 
 
 def _take(tensor: Tensor | None, rest: Iterator[float]) -> list[list[float]]:

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from millm_inference.engine.interpreter import PromptTokens
 from millm_inference.interpret.attachment import Attachment
 from millm_inference.interpret.places import Place
 
@@ -77,6 +79,7 @@ class Watch:
     top_k: int
     prompt: bool
     after: bool
+    monitor: bool = False  # asked for by whoever watches the server, not by the request
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,3 +102,9 @@ class CompiledPlan:
     @property
     def steers(self) -> bool:
         return bool(self.adds or self.ops or self.directions)
+
+
+def plain_plan(prompt: PromptTokens, device: torch.device) -> CompiledPlan:
+    """The plan of a request that asks for nothing; it is only looked at while somebody watches the server."""
+    nothing = torch.zeros(0, dtype=torch.long, device=device)
+    return CompiledPlan("", False, len(prompt.ids), nothing, {}, (), (), (), (), None)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from millm_inference.contract import AttachedSae
+from millm_inference.contract import AttachedSae, MonitorWatch
 from millm_inference.engine.interpreter import ForwardBatch, ForwardTrace, Plan, PromptTokens, Reading
 from millm_inference.errors import SidecarError
 from millm_inference.interpret.attachment import Attachment, fit
 from millm_inference.interpret.buffers import SiteBuffer
 from millm_inference.interpret.compile import compile_plan
 from millm_inference.interpret.hooks import installed
-from millm_inference.interpret.lookup import find
+from millm_inference.interpret.lookup import check_index, find
 from millm_inference.interpret.monitor import Observation, WatchTable, collect, wanted
 from millm_inference.interpret.passes import Pass
 from millm_inference.interpret.places import Place
-from millm_inference.interpret.plan import CompiledPlan
+from millm_inference.interpret.plan import CompiledPlan, Watch, plain_plan
 from millm_inference.interpret.sae import Sae
 from millm_inference.interpret.sites import BatchSites, Site, build_sites, carry_at, change_at
 
@@ -67,6 +67,7 @@ class InterpretSession:
         self._plans: dict[int, CompiledPlan] = {}
         self._buffers: dict[Place, SiteBuffer] = {}
         self._batches: dict[tuple[int, int], BatchSites] = {}
+        self._monitors: tuple[Watch, ...] = ()
         self.resize(0)
 
     # Attaching: any thread
@@ -103,6 +104,24 @@ class InterpretSession:
 
     # Slots: the engine's thread
 
+    def watch(self, watches: Sequence[MonitorWatch]) -> None:
+        """Read this in every row from the next pass on, besides what requests ask for; an empty list ends it."""
+        monitors = []
+        for number, watch in enumerate(watches):
+            source = find(self._attached, watch.sae_id, f"watches[{number}].sae_id")
+            features = tuple(feature.root for feature in watch.features)
+            for feature in features:
+                check_index(source, feature, f"watches[{number}].features")
+            top_k = min(watch.top_k, source.sae.d_sae)
+            if top_k or features:
+                monitors.append(Watch(source, features, top_k, True, False, monitor=True))
+        self._monitors = tuple(monitors)
+        self._batches.clear()
+
+    def reads(self, slot: int) -> bool:
+        plan = self._plans.get(slot)
+        return plan is not None and (plan.reads or bool(self._monitors))
+
     def resize(self, slots: int) -> None:
         assert not self._plans, "no slot may be open"
         self._slots = slots
@@ -110,7 +129,8 @@ class InterpretSession:
         self._batches.clear()
         self._memory = torch.zeros(slots, 0, dtype=torch.bool, device=self._like.device)
 
-    def open(self, slot: int, plan: Plan, prompt: PromptTokens) -> None:
+    def open(self, slot: int, plan: Plan | None, prompt: PromptTokens) -> None:
+        plan = plain_plan(prompt, self._like.device) if plan is None else plan
         assert isinstance(plan, CompiledPlan)
         assert plan.prompt_length == len(prompt.ids), "a plan belongs to the prompt it was compiled for"
         self.close(slot)
@@ -167,7 +187,11 @@ class InterpretSession:
             )
 
     def _sites(self, slot_lo: int, rows: int) -> BatchSites | None:
-        plans = {slot - slot_lo: plan for slot, plan in self._plans.items() if slot_lo <= slot < slot_lo + rows}
+        plans = {
+            slot - slot_lo: plan
+            for slot, plan in self._plans.items()
+            if slot_lo <= slot < slot_lo + rows and (plan.steers or plan.reads or self._monitors)
+        }
         if not plans:
             return None
         if (slot_lo, rows) not in self._batches:
@@ -175,7 +199,7 @@ class InterpretSession:
                 self._batches.pop(next(iter(self._batches)))
             with torch.inference_mode(False), torch.no_grad():
                 ordered = dict(sorted(plans.items()))
-                built = build_sites(self._model, ordered, slot_lo, rows, self._buffers, self._like)
+                built = build_sites(self._model, ordered, self._monitors, slot_lo, rows, self._buffers, self._like)
             self._batches[slot_lo, rows] = built
         return self._batches[slot_lo, rows]
 

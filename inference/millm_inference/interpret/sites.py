@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +13,7 @@ from millm_inference.interpret.hooks import Change
 from millm_inference.interpret.monitor import Observation, WatchTable, observe, watch_tables
 from millm_inference.interpret.passes import Pass, ScopeTable, scope_table
 from millm_inference.interpret.places import Place
+from millm_inference.interpret.plan import Watch
 from millm_inference.interpret.steering import as_read, contribution, project, read
 from millm_inference.interpret.tables import DirectionTable, Rows, SourceTable, direction_table, source_table
 
@@ -50,7 +51,13 @@ class BatchSites:
 
 
 def build_sites(
-    model: nn.Module, plans: Rows, slot_lo: int, width: int, buffers: dict[Place, SiteBuffer], like: Tensor
+    model: nn.Module,
+    plans: Rows,
+    monitors: Sequence[Watch],
+    slot_lo: int,
+    width: int,
+    buffers: dict[Place, SiteBuffer],
+    like: Tensor,
 ) -> BatchSites:
     conditions = max((len(plan.conditions) for plan in plans.values()), default=0)
     scope_count = max((len(plan.scopes) for plan in plans.values()), default=0)
@@ -75,7 +82,7 @@ def build_sites(
             at(source.write).writes.append(table)
     for place in {op.source.write for plan in plans.values() for op in plan.directions}:
         at(place).directions = direction_table(place, plans, width, like, always)
-    for watch in watch_tables(plans, width, like.device):
+    for watch in watch_tables(plans, monitors, width, like.device):
         at(watch.place).watches.append(watch)
     lengths = [plans[row].prompt_length if row in plans else 0 for row in range(width)]
     return BatchSites(

@@ -1,0 +1,86 @@
+"""The process itself: SIGTERM lets running streams finish, ends feeds, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.test_app import MODEL, model_dir, request  # noqa: F401
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture
+def process(tmp_path, model_dir):  # noqa: F811
+    port = free_port()
+    environment = {
+        **os.environ,
+        "MILLM_INFERENCE_PORT": str(port),
+        "MILLM_DATA_DIR": str(tmp_path),
+        "MILLM_INFERENCE_KV_MEMORY_MB": "64",
+        "MILLM_INFERENCE_SHUTDOWN_GRACE_S": "20",
+    }
+    child = subprocess.Popen([sys.executable, "-m", "millm_inference"], env=environment)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                if httpx.get(f"{base}/health").status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        answer = httpx.post(f"{base}/models/load", json={"model_id": MODEL, "path": str(model_dir)}, timeout=60)
+        assert answer.status_code == 200
+        yield child, base
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_sigterm_finishes_the_stream_refuses_new_work_and_exits(process):
+    child, base = process
+    body = request(sampling={"temperature": 0, "max_tokens": 400, "ignore_eos": True})
+    lines: list[str] = []
+    started = threading.Event()
+
+    def read():
+        with httpx.stream("POST", f"{base}/generate", json=body, timeout=60) as answer:
+            for line in answer.iter_lines():
+                lines.append(line)
+                started.set()
+
+    def follow():
+        with httpx.stream("GET", f"{base}/feed", timeout=60) as answer:
+            for _ in answer.iter_lines():
+                pass
+
+    readers = [threading.Thread(target=read), threading.Thread(target=follow)]
+    for reader in readers:
+        reader.start()
+    assert started.wait(30)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=25) == 0
+    for reader in readers:
+        reader.join(timeout=5)
+        assert not reader.is_alive()
+    assert '"type":"done"' in [line for line in lines if line][-1]
+
+
+def test_a_wrong_setting_is_one_sentence_and_no_traceback():
+    environment = {**os.environ, "MILLM_INFERENCE_PROT": "1"}
+    done = subprocess.run([sys.executable, "-m", "millm_inference"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Unknown setting MILLM_INFERENCE_PROT")
+    assert "Traceback" not in done.stderr
