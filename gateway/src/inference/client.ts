@@ -4,6 +4,8 @@ import type { Dispatcher } from 'undici';
 import { AppError } from '../errors.ts';
 import { errorBody, generateEvent } from './contract.ts';
 import type { AcceptedEvent, GenerateEvent, GenerateRequest, OutputEvent, RuntimeState, Schemas } from './contract.ts';
+import { feedEvent } from './feed-contract.ts';
+import type { FeedEvent } from './feed-contract.ts';
 import { sseData } from './sse.ts';
 
 export interface Generation {
@@ -27,12 +29,14 @@ export interface ClientOptions {
 
 const quickMs = 5_000;
 const workMs = 300_000;
+/** The sidecar says something at least every ten seconds. */
+const feedSilenceMs = 45_000;
 
 export function inferenceClient({ url, loadTimeoutMs, streamIdleTimeoutMs }: ClientOptions) {
   const dispatcher = new Agent({ connections: null, keepAliveTimeout: 30_000, connect: { timeout: 2_000 } });
 
   async function send(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'PUT',
     path: string,
     body: unknown,
     options: CallOptions & { timeoutMs: number },
@@ -58,7 +62,7 @@ export function inferenceClient({ url, loadTimeoutMs, streamIdleTimeoutMs }: Cli
   }
 
   async function call<T>(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'PUT',
     path: string,
     body: unknown,
     options: CallOptions & { timeoutMs: number },
@@ -141,8 +145,32 @@ export function inferenceClient({ url, loadTimeoutMs, streamIdleTimeoutMs }: Cli
       }),
     deleteFiles: (body: Schemas['DeleteFilesRequest'], options: CallOptions = {}) =>
       call<Schemas['DeletedFiles']>('POST', '/files/delete', body, { ...options, timeoutMs: workMs }),
+    setMonitor: (body: Schemas['MonitorState'], options: CallOptions = {}) =>
+      call<Schemas['MonitorState']>('PUT', '/monitor', body, { ...options, timeoutMs: quickMs }),
+    /** What came after the cursor, or everything from a snapshot on; ends or throws when the connection does. */
+    async feed(
+      cursor: { instanceId: string; afterSeq: number } | null,
+      options: CallOptions & { signal: AbortSignal },
+    ): Promise<AsyncGenerator<FeedEvent>> {
+      const query =
+        cursor === null ? '' : `?instance_id=${encodeURIComponent(cursor.instanceId)}&after_seq=${cursor.afterSeq}`;
+      const response = await send('GET', `/feed${query}`, undefined, { ...options, timeoutMs: feedSilenceMs });
+      return parseFeed(response.body, options.signal);
+    },
     close: () => dispatcher.destroy(),
   };
+}
+
+async function* parseFeed(body: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<FeedEvent> {
+  try {
+    for await (const data of sseData(body)) {
+      const parsed = feedEvent.safeParse(JSON.parse(data));
+      if (!parsed.success) throw unexpected(`a feed event outside the contract: ${parsed.error.message}`);
+      yield parsed.data;
+    }
+  } catch (error) {
+    throw transportError(error, signal);
+  }
 }
 
 async function* parseEvents(body: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
