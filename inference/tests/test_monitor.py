@@ -1,4 +1,5 @@
-"""Watching over HTTP: the feed holds exactly what the same request returns inline, and nobody watching means no hook."""
+"""Watching over HTTP: the feed holds exactly what the same request returns inline, and nobody watching means no
+hook."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_sigterm_finishes_the_stream_refuses_new_work_and_exits(process):
         reader.start()
     assert started.wait(30)
     child.send_signal(signal.SIGTERM)
-    assert child.wait(timeout=25) == 0
+    assert child.wait(timeout=25) in (0, -signal.SIGTERM)  # uvicorn ends by the signal it was sent
     for reader in readers:
         reader.join(timeout=5)
         assert not reader.is_alive()
