@@ -29,18 +29,22 @@ def programs_of(plan: Plan) -> list[Program]:
 
 # Both programs are asked to end sooner than the supervisor's patience does, so that open streams end in order.
 def _sidecar(plan: Plan) -> Program:
-    shared = {"MILLM_INFERENCE_PORT": str(plan.inference_port), **_log_settings()}
+    shared = {
+        "MILLM_INFERENCE_PORT": str(plan.inference_port),
+        "MILLM_DATA_DIR": str(plan.data_dir),
+        **_log_settings(),
+    }
     if plan.is_fake:
         command = (plan.node, "gateway/test/fake-inference.ts", str(plan.inference_port))
         return Program("inference", command, plan.repository, shared)
     command = (sys.executable, "-m", "millm_inference")
     grace = os.environ.get("MILLM_INFERENCE_SHUTDOWN_GRACE_S", "3")
     env = {**shared, "MILLM_INFERENCE_SHUTDOWN_GRACE_S": grace, "PYTHONUNBUFFERED": "1"}
-    return Program("inference", command, plan.repository / "inference", env)
+    return Program("inference", command, plan.repository, env)
 
 
 def _gateway(plan: Plan) -> Program:
-    command = (plan.node, *(("--watch",) if plan.is_dev else ()), "src/server.ts")
+    command = (plan.node, *(("--watch",) if plan.is_dev else ()), "gateway/src/server.ts")
     env = {
         "PORT": str(plan.gateway_port),
         "INFERENCE_URL": f"http://127.0.0.1:{plan.inference_port}",
@@ -51,7 +55,7 @@ def _gateway(plan: Plan) -> Program:
     }
     if plan.is_dev:
         env["MILLM_WEB_DEV_URL"] = VITE_URL
-    return Program("gateway", command, plan.repository / "gateway", env)
+    return Program("gateway", command, plan.repository, env)
 
 
 def _vite(plan: Plan) -> Program:
