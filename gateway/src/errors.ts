@@ -10,7 +10,10 @@ type EdgeCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'INVALID_JSON'
   | 'UNAUTHORIZED'
-  | 'FORBIDDEN';
+  | 'FORBIDDEN'
+  | 'UNKNOWN_KIND'
+  | 'SAE_SET_INCOMPLETE'
+  | 'UNVALIDATED_CIRCUIT';
 
 export type OpenAiErrorType =
   'invalid_request_error' | 'authentication_error' | 'rate_limit_error' | 'service_unavailable' | 'server_error';
@@ -50,6 +53,9 @@ export const catalogue: Readonly<Record<ErrorCode, CatalogueEntry>> = {
   INVALID_JSON: bad(422, 400, 'invalid_json'),
   UNAUTHORIZED: bad(401, 401, 'invalid_api_key'),
   FORBIDDEN: bad(403, 403, 'forbidden'),
+  UNKNOWN_KIND: bad(422, 400, 'unknown_kind'),
+  SAE_SET_INCOMPLETE: bad(422, 422, 'sae_set_incomplete'),
+  UNVALIDATED_CIRCUIT: bad(409, 409, 'unvalidated_circuit'),
   SAE_NOT_ATTACHED: bad(400, 400, 'sae_not_attached'),
   INVALID_FEATURE_INDEX: bad(400, 400, 'invalid_feature_index'),
   VALIDATION_ERROR: bad(422, 400, 'invalid_value'),

@@ -10,7 +10,16 @@ export interface ProfileSteering {
   name: string;
   saeId: string | null;
   intensity: number;
+  /** What its document lets the dial be. */
+  dial?: DialRange | null;
   features: SteeringFeature[];
+}
+
+export interface DialRange {
+  low: number;
+  high: number;
+  /** A circuit's dial is also raised to its lower end; a cluster honours lower values. */
+  isFloor: boolean;
 }
 
 export interface SteeringInput {
@@ -45,7 +54,8 @@ export function resolveSteering(input: SteeringInput): ResolvedSteering {
   const { inline, profile, active, attached } = input;
   if (inline?.enabled === false) return unsteered;
   const candidates = collect(input);
-  const intensity = inline?.intensity ?? profile?.intensity ?? active?.intensity ?? 1;
+  const asked = inline?.intensity ?? profile?.intensity ?? active?.intensity ?? 1;
+  const intensity = withinDial(asked, profile?.dial);
   const isFromServer = inline?.features == null && profile === null;
   const features: FeatureSteering[] = [];
   for (const candidate of candidates) {
@@ -72,7 +82,7 @@ function collect({ inline, profile, active, path = 'steering' }: SteeringInput):
       }),
     );
   const dial = inline?.intensity ?? null;
-  if (profile) add(profile.features, profile.saeId, dial ?? profile.intensity, null);
+  if (profile) add(profile.features, profile.saeId, withinDial(dial ?? profile.intensity, profile.dial), null);
   if (inline?.features) {
     refuseDuplicates(inline.features, path);
     add(inline.features, inline.sae_id ?? null, dial ?? 1, path);
@@ -81,6 +91,12 @@ function collect({ inline, profile, active, path = 'steering' }: SteeringInput):
     add(active.features, active.sae_id ?? null, dial ?? active.intensity ?? 1, null);
   }
   return out;
+}
+
+/** A request's dial is moved into the range that the profile declares; 0, which is off, is always allowed. */
+export function withinDial(intensity: number, dial: DialRange | null | undefined): number {
+  if (!dial || intensity === 0) return intensity;
+  return Math.min(dial.isFloor ? Math.max(intensity, dial.low) : intensity, dial.high);
 }
 
 /** Two unconditional entries for one feature and operation are a mistake; what differs in op, when or scope is not. */
