@@ -18,9 +18,12 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'tests/unit/**/*.test.ts'],
     coverage: {
-      provider: 'v8',
-      include: ['src/lib/**/*.ts'],
-      exclude: ['**/*.test.ts', 'src/lib/api/types.ts'],
+      enabled: true,
+      reporter: ['text-summary'],
+      include: ['src/lib/{api,state}/**/*.ts', 'src/lib/ui/format.ts', 'src/routes/**/*.ts'],
+      exclude: ['**/*.test.ts', 'src/lib/api/types.ts', '**/+*.ts'],
+      // What draws or touches the browser is covered by tests/e2e instead.
+      thresholds: { lines: 80, functions: 80, statements: 80, branches: 80 },
     },
   },
 });

@@ -63,15 +63,11 @@ export function answerTokens(strength: number, length: number): string[] {
   const tokens = text.match(/\s*[\p{L}\p{M}]+|\s*[^\s\p{L}]|\s+/gu) ?? [];
   const all: string[] = [];
   while (all.length < length && length > tokens.length && length > 500) all.push(...tokens);
-  return (all.length > 0 ? all : tokens)
-    .slice(0, length)
-    .map((token, at) => (at === 0 ? token.trimStart() : token));
+  return (all.length > 0 ? all : tokens).slice(0, length).map((token, at) => (at === 0 ? token.trimStart() : token));
 }
 
 export function firedAt(token: string, at: number, steered: number | undefined) {
-  const isSea = /sea|wave|ship|tide|salt|sailor|harbour|mast|schooner|trawler|ferry|island|lighthouse/i.test(
-    token,
-  );
+  const isSea = /sea|wave|ship|tide|salt|sailor|harbour|mast|schooner|trawler|ferry|island|lighthouse/i.test(token);
   const pick = [features[(at * 3) % 90], features[(at * 7 + 1) % 90], features[(at * 5 + 2) % 90]];
   const fired = pick.map((feature, rank) => ({
     index: feature?.index ?? 0,

@@ -51,15 +51,9 @@ export async function streamAnswer(
     features: firedAt(tokens[at] ?? '', at, body.activations?.features?.[0]),
   });
   const millm = (at: number) =>
-    body.activations && scenario() !== 'no-activations' && at >= 0
-      ? { millm: { activations: [entry(at)] } }
-      : {};
+    body.activations && scenario() !== 'no-activations' && at >= 0 ? { millm: { activations: [entry(at)] } } : {};
 
-  await write(
-    response,
-    frame({ delta: { role: 'assistant', content: '' }, finish_reason: null }),
-    scenario(),
-  );
+  await write(response, frame({ delta: { role: 'assistant', content: '' }, finish_reason: null }), scenario());
   for (const [at, token] of tokens.entries()) {
     if (isGone) return false;
     if (scenario() === 'cut' && at === 8) {
@@ -76,11 +70,7 @@ export async function streamAnswer(
       response.end(`data: ${JSON.stringify({ error })}\n\ndata: [DONE]\n\n`);
       return true;
     }
-    await write(
-      response,
-      frame({ delta: { content: token }, finish_reason: null, ...millm(at - 1) }),
-      scenario(),
-    );
+    await write(response, frame({ delta: { content: token }, finish_reason: null, ...millm(at - 1) }), scenario());
     await pause(STEP_MS[scenario()] ?? 3);
   }
   const reason = tokens.length === body.max_tokens ? 'length' : 'stop';

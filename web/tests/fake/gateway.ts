@@ -72,21 +72,19 @@ function sendApi(url: URL, response: ServerResponse, scenario: Scenario): void {
   switch (url.pathname) {
     case '/api/health':
       return sendJson(response, 200, {
-        status: isDegraded ? 'degraded' : 'ok',
+        status: isDegraded ? 'degraded' : 'healthy',
         version: '0.1.0',
-        uptime_s: 5460,
+        uptime_seconds: 5460,
       });
     case '/api/models':
-      if (scenario === 'loading-model')
-        return sendData(response, [{ ...model, status: 'loading', progress: 0.42 }]);
+      if (scenario === 'loading-model') return sendData(response, [{ ...model, status: 'loading', progress: 0.42 }]);
       return sendData(response, hasModel ? [model] : []);
     case '/api/saes':
       return sendData(response, hasSae ? [sae] : scenario === 'no-sae' ? [{ ...sae, attached: false }] : []);
     case '/api/steering':
       return sendData(response, { enabled: true, intensity: 1, sae_id: null, features: [] });
     case '/api/system':
-      if (!hasModel || isDegraded)
-        return sendError(response, 503, 'SIDECAR_UNAVAILABLE', 'The sidecar is away.');
+      if (!hasModel || isDegraded) return sendError(response, 503, 'SIDECAR_UNAVAILABLE', 'The sidecar is away.');
       return sendData(response, {
         queue: {
           running: 0,

@@ -22,9 +22,7 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
     response = await fetch(path, {
       method,
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      ...(body === undefined
-        ? {}
-        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
     });
     payload = await readJson(response);
   } catch (thrown) {
@@ -39,8 +37,7 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
 export function errorFromBody(response: Response, body: unknown): ApiError {
   const error = isRecord(body) && isRecord(body.error) ? body.error : {};
   const code = typeof error.code === 'string' ? error.code : codeForStatus(response.status);
-  const message =
-    typeof error.message === 'string' ? error.message : `The server answered ${response.status}.`;
+  const message = typeof error.message === 'string' ? error.message : `The server answered ${response.status}.`;
   const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
   return new ApiError(
     code.toUpperCase(),

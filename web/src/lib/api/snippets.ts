@@ -44,8 +44,6 @@ function pythonLiteral(value: unknown, depth: number): string {
   if (entries.every(([, item]) => typeof item !== 'object' || item === null)) {
     return `{${entries.map(([key, item]) => `${JSON.stringify(key)}: ${pythonLiteral(item, depth)}`).join(', ')}}`;
   }
-  const lines = entries.map(
-    ([key, item]) => `${pad}${JSON.stringify(key)}: ${pythonLiteral(item, depth + 1)},`,
-  );
+  const lines = entries.map(([key, item]) => `${pad}${JSON.stringify(key)}: ${pythonLiteral(item, depth + 1)},`);
   return `{\n${lines.join('\n')}\n${close}}`;
 }

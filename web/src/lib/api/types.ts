@@ -6,7 +6,7 @@
 export interface Health {
   status: string;
   version?: string;
-  uptime_s?: number;
+  uptime_seconds?: number;
 }
 
 export type ModelStatus = 'downloading' | 'ready' | 'loading' | 'loaded' | 'error';
@@ -26,15 +26,15 @@ export interface Model {
   status: ModelStatus;
   progress?: number | null;
   locked?: boolean;
-  error?: string | { message?: string } | null;
+  error?: string | null;
 }
 
 export interface Sae {
   id: string;
   repo_id?: string | null;
   architecture?: string | null;
-  d_in?: number;
-  d_sae: number;
+  d_in?: number | null;
+  d_sae?: number | null;
   hook?: string | null;
   layer?: number | null;
   model?: string | null;

@@ -7,6 +7,10 @@ import { TokenAligner, type Segment } from './token-aligner.ts';
 export type AnswerStatus = 'idle' | 'waiting' | 'streaming' | 'done' | 'stopped' | 'error';
 
 export type ChatStream = (body: ChatRequest, options: ChatStreamOptions) => AsyncIterable<ChatEvent>;
+/** A long text costs more to lay out, so it is drawn a little less often: the page must stay quick. */
+const LONG_TOKENS = 400;
+const LONG_PAUSE_MS = 80;
+
 export type Schedule = (flush: () => void) => void;
 
 export class Answer {
@@ -134,9 +138,12 @@ export class Answer {
   #flushSoon(): void {
     if (this.#flushIsDue) return;
     this.#flushIsDue = true;
-    this.#schedule(() => {
-      if (this.#flushIsDue && this.#pieces > 0) this.#flush();
-    });
+    const draw = () =>
+      this.#schedule(() => {
+        if (this.#flushIsDue && this.#pieces > 0) this.#flush();
+      });
+    if (this.#pieces > LONG_TOKENS) setTimeout(draw, LONG_PAUSE_MS);
+    else draw();
   }
 
   #flush(): void {

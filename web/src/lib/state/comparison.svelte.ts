@@ -112,9 +112,7 @@ export class Comparison {
       model: target.model,
       messages: [...this.#history(side, turn), { role: 'user', content: prompt }],
       max_tokens: this.maxTokens,
-      ...(this.isDeterministic
-        ? { temperature: 0 }
-        : { temperature: WARM_TEMPERATURE, seed: turn?.seed ?? 0 }),
+      ...(this.isDeterministic ? { temperature: 0 } : { temperature: WARM_TEMPERATURE, seed: turn?.seed ?? 0 }),
       ...this.#steering(side, target.saeId),
     };
   }

@@ -38,6 +38,11 @@ export class Connection {
     return this.#phase === 'online' || this.#phase === 'degraded';
   }
 
+  /** What the page shows is the last it knew. */
+  get isStale(): boolean {
+    return this.#phase === 'reconnecting' || this.#phase === 'offline';
+  }
+
   /** Starts polling; returns the function that stops it. */
   start(): () => void {
     this.#isRunning = true;

@@ -34,7 +34,8 @@ export function formatStrength(strength: number): string {
 }
 
 export function formatActivation(value: number): string {
-  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2);
+  const size = Math.abs(value);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
 
 export function formatDuration(seconds: number): string {

@@ -10,10 +10,7 @@ export function placeBeside(anchor: HTMLElement): Attachment<HTMLElement> {
       const at = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect();
       const { width, height } = box.getBoundingClientRect();
       const isBelow = at.bottom + GAP_PX + height <= innerHeight - EDGE_PX;
-      const left = Math.min(
-        Math.max(at.left + at.width / 2 - width / 2, EDGE_PX),
-        innerWidth - width - EDGE_PX,
-      );
+      const left = Math.min(Math.max(at.left + at.width / 2 - width / 2, EDGE_PX), innerWidth - width - EDGE_PX);
       box.style.left = `${left}px`;
       box.style.top = `${isBelow ? at.bottom + GAP_PX : Math.max(EDGE_PX, at.top - GAP_PX - height)}px`;
     };

@@ -8,6 +8,4 @@ export interface NavigationItem {
   icon: Component;
 }
 
-export const navigation: NavigationItem[] = [
-  { route: '/(overview)', name: 'Overview', icon: LayoutDashboard },
-];
+export const navigation: NavigationItem[] = [{ route: '/(overview)', name: 'Overview', icon: LayoutDashboard }];

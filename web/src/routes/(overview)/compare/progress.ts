@@ -6,9 +6,7 @@ import type { Turn } from '#lib/state/comparison.svelte.ts';
 export function describeProgress(turn: Turn | undefined, explain: (error: ApiError) => Explanation): string {
   if (!turn) return '';
   if (turn.plain.isRunning && turn.steered.isRunning) return 'Both answers are being written.';
-  return [describe('Default answer', turn.plain), describe('Steered answer', turn.steered)]
-    .filter(Boolean)
-    .join(' ');
+  return [describe('Default answer', turn.plain), describe('Steered answer', turn.steered)].filter(Boolean).join(' ');
 
   function describe(name: string, answer: Answer): string {
     switch (answer.status) {

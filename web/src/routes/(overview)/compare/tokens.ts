@@ -2,7 +2,7 @@
 import type { ActivationEntry, FeatureSummary } from '#lib/api/types.ts';
 import type { Segment } from '#lib/state/token-aligner.ts';
 
-const MAX_ALPHA = 0.42;
+const MAX_ALPHA = 0.36;
 
 /** The tint of a token: how strongly the steered feature fires there, next to the most it ever did. */
 export function heatOf(entry: ActivationEntry, feature: FeatureSummary | null): string | undefined {
@@ -33,6 +33,12 @@ export function nextToken(segments: readonly Segment[], from: number | null, key
 /** What fired at a token, strongest first. */
 export function strongest(entry: ActivationEntry): ActivationEntry['features'] {
   return entry.features.filter((item) => item.value > 0).sort((a, b) => b.value - a.value);
+}
+
+/** A token's leading white space stays outside its tint, or lines would end and begin with coloured gaps. */
+export function splitSpace(text: string): [space: string, word: string] {
+  const word = text.trimStart();
+  return word ? [text.slice(0, text.length - word.length), word] : ['', text];
 }
 
 /** A token as one can see it: white space made visible. */

@@ -1,0 +1,31 @@
+import { expect, it } from 'vitest';
+import {
+  formatActivation,
+  formatBytes,
+  formatDensity,
+  formatDuration,
+  formatParameters,
+  formatStrength,
+} from './format.ts';
+
+it('writes numbers with their units', () => {
+  expect(formatBytes(512)).toBe('512 B');
+  expect(formatBytes(538_060_032)).toBe('538 MB');
+  expect(formatBytes(1_240_000_000)).toBe('1.24 GB');
+  expect(formatParameters(134_515_008)).toBe('135M');
+  expect(formatParameters(7_000_000_000)).toBe('7B');
+  expect(formatDensity(0.0021)).toBe('0.21 %');
+  expect(formatDensity(0.00001)).toBe('<0.01 %');
+  expect(formatDensity(0.123)).toBe('12.3 %');
+  expect(formatStrength(31.5)).toBe('+31.5');
+  expect(formatStrength(-40)).toBe('−40');
+  expect(formatStrength(0)).toBe('0');
+  expect(formatStrength(0.25)).toBe('+0.25');
+  expect(formatActivation(3.256)).toBe('3.26');
+  expect(formatActivation(41.7)).toBe('41.7');
+  expect(formatActivation(123.4)).toBe('123');
+  expect(formatDuration(59)).toBe('59 s');
+  expect(formatDuration(600)).toBe('10 min');
+  expect(formatDuration(5460)).toBe('1 h 31 min');
+  expect(formatDuration(200_000)).toBe('2 d');
+});
