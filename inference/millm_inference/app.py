@@ -13,9 +13,10 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from millm_inference import __version__
+from millm_inference.contract import DownloadEvent
 from millm_inference.errors import SidecarError
 from millm_inference.request_log import RequestLog
-from millm_inference.routes import activations, embeddings, feed, generate, health, models, saes, tokens
+from millm_inference.routes import activations, embeddings, feed, generate, health, hub, models, saes, tokens
 from millm_inference.runtime import Runtime
 from millm_inference.settings import Settings
 
@@ -35,6 +36,8 @@ STATUS = {
     "SAE_INCOMPATIBLE": 409,
     "MODEL_INCOMPATIBLE": 409,
     "INSUFFICIENT_MEMORY": 507,
+    "GATED_REPOSITORY": 403,
+    "DOWNLOAD_FAILED": 502,
     "QUEUE_FULL": 503,
     "SHUTTING_DOWN": 503,
     "DEADLINE_EXCEEDED": 504,
@@ -44,6 +47,11 @@ STATUS = {
 
 def create_app(settings: Settings) -> FastAPI:
     runtime = Runtime(settings)
+    downloads = hub.open_downloads(settings)
+    downloads.on_change = lambda state: runtime.feed.publish(
+        lambda seq: DownloadEvent(type="download", seq=seq, download=state)
+    )
+    runtime.downloads = downloads.states
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,13 +59,15 @@ def create_app(settings: Settings) -> FastAPI:
         ticking = asyncio.create_task(_tick(runtime))
         yield
         ticking.cancel()
+        downloads.close()
         await run_in_threadpool(runtime.shutdown)
         log.info("sidecar:stopped")
 
     app = FastAPI(title="miLLM inference sidecar", version=__version__, lifespan=lifespan)
     app.state.runtime = runtime
+    app.state.downloads = downloads
     app.add_middleware(RequestLog)
-    for module in (health, models, saes, generate, embeddings, activations, tokens, feed):
+    for module in (health, models, saes, generate, embeddings, activations, tokens, feed, hub):
         app.include_router(module.router)
     app.add_exception_handler(SidecarError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)

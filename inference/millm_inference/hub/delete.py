@@ -28,7 +28,7 @@ def delete_files(path: str, roots: Iterable[Path], in_use: InUse = lambda _: set
     if not parts[0].startswith(PREFIX):
         return _remove_plain(place)
     folder = root / parts[0]
-    before = _size(folder)
+    before = _size(folder / "blobs", folder / "snapshots")
     converted = _converted(root, place)
     if len(parts) == 1:
         _remove_links(folder, folder / "snapshots", keep=set())
@@ -39,7 +39,7 @@ def delete_files(path: str, roots: Iterable[Path], in_use: InUse = lambda _: set
         raise SidecarError("VALIDATION_ERROR", "Only a whole download can be deleted.", param="path")
     _remove_orphans(folder, in_use(folder))
     _tidy(folder, root)
-    return before - _size(folder) + sum(_remove_plain(place) for place in converted)
+    return before - _size(folder / "blobs", folder / "snapshots") + sum(_remove_plain(place) for place in converted)
 
 
 def _inside(path: str, roots: list[Path]) -> tuple[Path, Path]:
@@ -80,9 +80,9 @@ def _remove_links(folder: Path, place: Path, keep: set[Path]) -> None:
 
 
 def _remove_orphans(folder: Path, in_use: set[str]) -> None:
-    needed = {os.path.basename(os.readlink(f)) for f in _files(folder / "snapshots") if f.is_symlink()}
+    shown = {file.stat().st_ino for file in _files(folder / "snapshots") if file.exists()}
     for blob in list(_files(folder / "blobs")):
-        if blob.name.removesuffix(INCOMPLETE) not in needed | in_use:
+        if blob.stat().st_ino not in shown and blob.name.removesuffix(INCOMPLETE) not in in_use:
             blob.unlink()
 
 
@@ -128,7 +128,7 @@ def _files(folder: Path) -> Iterator[Path]:
     return (file for file in folder.rglob("*") if file.is_symlink() or file.is_file())
 
 
-def _size(folder: Path) -> int:
+def _size(*folders: Path) -> int:
     """Each file once, however many names it has."""
-    seen = {(s.st_dev, s.st_ino): s.st_size for file in _files(folder) if not file.is_symlink() and (s := file.stat())}
-    return sum(seen.values())
+    stats = (file.stat() for folder in folders for file in _files(folder) if not file.is_symlink())
+    return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in stats}.values())

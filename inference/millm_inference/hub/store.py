@@ -1,7 +1,7 @@
 """Where downloaded files lie: huggingface_hub's cache layout, so that its other users find and share them.
 
-`models--owner--name/blobs/<content>` holds each file once, `snapshots/<commit>/<path>` links to it. A file on its
-way is `blobs/<content>.incomplete`, kept to be continued. Beside these, `complete/<commit>/*.json` says which downloads are
+`models--owner--name/blobs/<content>` holds each file once, `snapshots/<commit>/<path>` links to it. A file on its way
+is `blobs/<content>.incomplete`, kept to be continued. Beside these, `complete/<commit>/*.json` says which downloads are
 whole: written last, at once, after everything it names is on the disk.
 """
 

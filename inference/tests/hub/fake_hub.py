@@ -5,6 +5,7 @@ Large files are redirected to a second server, another origin, as the real hub d
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -148,10 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(ConnectionError, TimeoutError):
             super().handle()
-        except (ConnectionError, TimeoutError):
-            pass
 
     def note(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}

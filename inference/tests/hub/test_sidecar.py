@@ -1,0 +1,193 @@
+"""The sidecar's own door: downloaded, loaded, deleted; killed and continued; in the feed; on a real full disk."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from millm_inference import contract as c
+from millm_inference.app import create_app
+from millm_inference.settings import Settings
+from tests.hub.conftest import MEGABYTE, ask
+from tests.hub.fake_hub import COMMIT
+from tests.support.tiny import byte_tokenizer, tiny_model
+
+WEIGHTS = "model.safetensors"
+INFERENCE = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    tiny_model("llama").save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+async def client(hub, tmp_path):
+    app = create_app(Settings(data_dir=tmp_path, hf_endpoint=hub.endpoint, kv_memory_mb=64, shutdown_grace_s=1))
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://s") as client:
+        client.app = app
+        yield client
+
+
+async def ended(client, download_id):
+    for _ in range(600):
+        states = {s["download_id"]: s for s in (await client.get("/downloads")).json()}
+        if states[download_id]["state"] in ("done", "failed", "cancelled"):
+            return c.DownloadState.model_validate(states[download_id])
+        await asyncio.sleep(0.02)
+    raise AssertionError(states[download_id])
+
+
+def body(*args, **more):
+    return ask(*args, **more).model_dump()
+
+
+async def test_a_downloaded_model_loads_says_something_and_is_deleted_once_unloaded(client, hub, tiny_files):
+    hub.add("org/tiny", {**tiny_files, "pytorch_model.bin": b"x" * 20_000})
+    assert (await client.post("/downloads", json=body(repo_id="org/tiny"))).json()["state"] == "queued"
+    done = await ended(client, "d1")
+    assert done.state == "done", done.error
+    loaded = await client.post("/models/load", json={"model_id": "tiny", "path": done.local_path})
+    assert (loaded.status_code, loaded.json()["architecture"]) == (200, "LlamaForCausalLM")
+    request = {"request_id": "r", "model_id": "tiny", "prompt": {"type": "text", "text": "Hello"}}
+    answer = await client.post("/generate", json={**request, "sampling": {"max_tokens": 4, "ignore_eos": True}})
+    assert '"type":"done"' in answer.text
+    refused = await client.post("/files/delete", json={"path": done.local_path})
+    assert (refused.status_code, refused.json()["code"]) == (409, "CONFLICT")
+    await client.post("/models/unload")
+    freed = await client.post("/files/delete", json={"path": done.local_path})
+    assert freed.json() == {"freed_bytes": done.bytes_total}
+
+
+async def test_a_preview_and_its_errors_come_through_the_door(client, hub, tiny_files):
+    hub.add("org/tiny", tiny_files)
+    seen = c.RepositoryPreview.model_validate(
+        (await client.post("/hub/preview", json={"repo_id": "org/tiny", "kind": "model"})).json()
+    )
+    assert (seen.revision, seen.architecture, seen.context_length) == (COMMIT, "LlamaForCausalLM", 512)
+    assert len(seen.memory) == 5
+    for repo_id, status, code in (("org/none", 404, "MODEL_NOT_FOUND"), ("../..", 400, "VALIDATION_ERROR")):
+        answer = await client.post("/hub/preview", json={"repo_id": repo_id, "kind": "model"})
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    for path in ("/etc/passwd", "../../etc"):
+        assert (await client.post("/files/delete", json={"path": path})).json()["code"] == "VALIDATION_ERROR"
+
+
+async def test_the_feed_tells_every_state_of_a_download(client, hub, model_files):
+    hub.add("org/model", model_files)
+    runtime = client.app.state.runtime
+    events = runtime.feed.subscribe()
+    assert (await anext(events)).downloads == []
+    await client.post("/downloads", json=body())
+    told = []
+    async for event in events:
+        if event.type == "download":
+            told.append(event.download)
+            if event.download.state == "done":
+                break
+    await events.aclose()
+    assert [s.state for s in told][:2] == ["queued", "running"]
+    again = runtime.feed.subscribe()
+    assert (await anext(again)).downloads == [told[-1]]
+    await again.aclose()
+
+
+@contextmanager
+def sidecar(hub, data_dir):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MILLM_", "MODEL_"))},
+        "HF_ENDPOINT": hub.endpoint,
+        "MILLM_DATA_DIR": str(data_dir),
+        "MILLM_INFERENCE_PORT": str(port),
+        "MILLM_INFERENCE_DEVICE": "cpu",
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "millm_inference"], cwd=INFERENCE, env=environment)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            for _ in range(600):
+                try:
+                    client.get("/health")
+                    break
+                except httpx.TransportError:
+                    assert process.poll() is None
+                    time.sleep(0.1)
+            yield process, client
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(client, accepts):
+    for _ in range(600):
+        state = client.get("/downloads").json()[0]
+        if accepts(state):
+            return state
+        time.sleep(0.02)
+    raise AssertionError(state)
+
+
+def test_a_killed_sidecar_continues_where_it_was(hub, tmp_path, model_files):
+    hub.add("org/model", model_files)
+    hub.faults.seconds_per_piece[WEIGHTS] = 0.02
+    small = sum(len(model_files[name]) for name in ("config.json", "tokenizer.json"))
+    with sidecar(hub, tmp_path) as (process, client):
+        client.post("/downloads", json=body())
+        seen = wait_for(client, lambda s: s["bytes_done"] > MEGABYTE)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    hub.faults.seconds_per_piece.clear()
+    time.sleep(0.1)
+    served = hub.served[WEIGHTS]
+    assert served < len(model_files[WEIGHTS])
+    with sidecar(hub, tmp_path) as (_, client):
+        assert client.get("/downloads").json() == []
+        again = client.post("/downloads", json=body()).json()
+        assert again["seq"] > seen["seq"]
+        done = wait_for(client, lambda s: s["state"] in ("done", "failed"))
+    assert done["state"] == "done", done
+    assert (Path(done["local_path"]) / WEIGHTS).read_bytes() == model_files[WEIGHTS]
+    offset = int(hub.ranges(WEIGHTS)[-1].removeprefix("bytes=").removesuffix("-"))
+    assert seen["bytes_done"] - small <= offset <= served
+    assert hub.served[WEIGHTS] - served == len(model_files[WEIGHTS]) - offset
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Two megabytes, where this user may mount them."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_disk_that_fills_up_meanwhile_says_how_much_is_missing(
+    hub, open_downloads, watcher, model_files, small_disk, roots
+):
+    hub.add("org/model", model_files)
+    roots["model"] = small_disk / "models"
+    open_downloads(free_bytes=lambda _: 1 << 40).start(ask("d1"))
+    failed = watcher.ended("d1")
+    assert (failed.error.code, failed.bytes_done) == ("DOWNLOAD_FAILED", pytest.approx(2 * MEGABYTE, rel=0.1))
+    assert "full" in failed.error.message
+    open_downloads().start(ask("d2"))
+    failed = watcher.ended("d2")
+    assert "The disk is too full by 2" in failed.error.message
+    assert failed.error.details["needed_bytes"] == failed.bytes_total - failed.bytes_done
