@@ -3,7 +3,7 @@ import { sveltekit } from '@sveltejs/kit/vite';
 import tailwindcss from '@tailwindcss/vite';
 import { defineConfig } from 'vitest/config';
 
-const gateway = process.env.MILLM_GATEWAY_URL ?? 'http://127.0.0.1:8000';
+const gateway = process.env.GATEWAY_URL ?? 'http://127.0.0.1:8000';
 
 export default defineConfig({
   plugins: [

@@ -55,10 +55,19 @@ test('the slider follows the pointer and a typed number, within ±300', async ({
   await expect(slider).toHaveAttribute('aria-valuenow', '31.5');
 });
 
+test('what the server reports every few seconds never moves the slider', async ({ page }) => {
+  await page.getByRole('slider').focus();
+  await page.keyboard.press('PageUp');
+  await expect(page.getByLabel('Exact strength')).toHaveValue('36.5');
+  for (let poll = 0; poll < 2; poll += 1) await page.waitForResponse(/\/api\/steering/);
+  await expect(page.getByLabel('Exact strength')).toHaveValue('36.5');
+});
+
 test('a feature is found by its label or its index', async ({ page, gateway }) => {
   const picker = page.getByLabel('Feature to steer');
   await picker.click();
   await expect(page.getByRole('option')).toHaveCount(50);
+  await expect(page.getByText('50 of 240 · type to narrow')).toBeInViewport({ ratio: 1 });
   await picker.fill('winter');
   await expect(page.getByRole('option').first()).toContainText('winter weather');
   await page.getByRole('option').first().click();
