@@ -111,7 +111,7 @@ check: setup ## formatting, lint, types, drift of generated files, dependency di
 check-python: python-ready
 	@cd inference && .venv/bin/python -m ruff format --check . && .venv/bin/python -m ruff check .
 	@cd inference && .venv/bin/python -m mypy
-	@cd inference && .venv/bin/python -m pytest tests/test_directions.py tests/test_env_example.py tests/test_error_docs.py
+	@cd inference && .venv/bin/python -m pytest tests/test_directions.py tests/test_env_example.py tests/test_error_docs.py tests/test_docs_paths.py
 
 check-node: node-ready python-ready
 	@npm run --silent check
@@ -148,7 +148,7 @@ else
 endif
 
 bench: setup ## what steering and batching cost, side by side in one run
-	@cd inference && .venv/bin/python -m bench
+	@cd inference && .venv/bin/python -m bench $(PARTS)
 
 clean: ## remove everything that make made, except your data
 	rm -rf node_modules gateway/node_modules web/node_modules proto/node_modules web/build web/.svelte-kit \
