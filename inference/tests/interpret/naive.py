@@ -82,15 +82,15 @@ def naive_forward(model, ids, prompt, saes, steering, activations=None):
     used |= {activations.sae_id} if activations else set()
     handles = []
     for name in used:
-        handles.append(_tap(model, saes[name].hook, lambda h, name=name: _look(saes[name], h, name, seen, scales)))
+        handles.append(_tap(model, saes[name].hook, lambda h, name=name: look(saes[name], h, name, seen, scales)))
     for hook in {_write_hook(saes[f.sae_id]) for f in features}:
         here = [f for f in features if _write_hook(saes[f.sae_id]) == hook]
         handles.append(
-            _tap(model, hook, lambda h, here=here: _steer(h, here, saes, seen, scales, ids, prompt), write=True)
+            _tap(model, hook, lambda h, here=here: steer(h, here, saes, seen, scales, ids, prompt), write=True)
         )
     if activations and activations.stage == "after":
         name = activations.sae_id
-        handles.append(_tap(model, saes[name].hook, lambda h: _look(saes[name], h, name, after, {})))
+        handles.append(_tap(model, saes[name].hook, lambda h: look(saes[name], h, name, after, {})))
     try:
         logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0]
     finally:
@@ -141,11 +141,11 @@ def encode(sae: Sae, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return f, one if sae.hook_out else scale
 
 
-def _look(sae, hidden, name, into, scales):
+def look(sae, hidden, name, into, scales):
     into[name], scales[name] = encode(sae, hidden)
 
 
-def _steer(hidden, features: list[FeatureSteering], saes, seen, scales, ids, prompt):
+def steer(hidden, features: list[FeatureSteering], saes, seen, scales, ids, prompt):
     """`hidden [T, d]` → the steered state: sums in the encoder's precision, one cast, projections in order."""
     rows = []
     for t in range(hidden.shape[0]):

@@ -1,0 +1,444 @@
+"""What a session promises whatever is asked: rows do not touch each other, nothing stays, chunks do not matter."""
+
+import gc
+import threading
+import weakref
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import DynamicCache, LlamaForCausalLM
+
+from millm_inference.contract import ActivationsRequest, Feature, SteeringCondition, SteeringScope
+from millm_inference.engine.interpreter import ForwardBatch, PromptTokens, Reading
+from millm_inference.errors import SidecarError
+from millm_inference.interpret.plan import CompiledPlan
+from tests.interpret.agreement import WATCH, every_operation, feature
+from tests.interpret.naive import look, naive_forward, steer
+from tests.interpret.probe import batch_of, spec_of
+from tests.interpret.random_saes import ARCHITECTURES, random_sae
+from tests.interpret.serving import Row, hook_count, prompt_of, serve, session_with, step
+from tests.support.tiny import tiny_model
+
+LATCHED = SteeringCondition(index=20, above=0.1, mode="latched")
+KINDS_OF_STEERING = {
+    "sums": [feature("add", 1, 3.0), feature("add", 2, -2.0)],
+    "reads": [feature("clamp", 1, 3.0), feature("multiply", 2, -2.0)],
+    "directions": [feature("ablate_direction", 1), feature("orthogonal", 2, 3.0)],
+    "conditions": [feature("add", 1, 3.0, when=LATCHED), feature("ablate", 2, when=LATCHED)],
+    "scopes": [feature("add", 1, 3.0, scope=SteeringScope(roles=["user"]))],
+    "everything": every_operation(),
+}
+
+
+@pytest.fixture
+def model():
+    model = tiny_model("llama")
+    yield model
+    assert hook_count(model) == 0
+
+
+def open_row(session, slot, features, activations=None, prompt=None) -> CompiledPlan:
+    prompt = prompt or prompt_of()
+    plan = session.compile(spec_of(*features), activations, prompt)
+    assert plan is not None
+    session.open(slot, plan, prompt)
+    return plan
+
+
+def forward(model, session, batch: ForwardBatch):
+    with torch.inference_mode(), session.forward(batch) as trace:
+        logits = model(input_ids=batch.token_ids, use_cache=False).logits
+    return logits, trace
+
+
+@pytest.mark.parametrize("name", KINDS_OF_STEERING)
+@pytest.mark.parametrize("width", [1, 5], ids=["decode", "prefill"])
+@pytest.mark.parametrize("hook", ["blocks.1.hook_resid_post", "blocks.1.hook_resid_mid"])
+def test_a_steered_row_leaves_the_others_bit_for_bit(model, name, width, hook):
+    session = session_with(model, {"sae": random_sae(hook=hook)})
+    batch = batch_of(*[[5 + r, 6, 7, 8, 9][:width] for r in range(4)])
+    plain, _ = forward(model, session, batch)
+    open_row(session, 2, KINDS_OF_STEERING[name])
+    steered, trace = forward(model, session, batch)
+    assert trace.steered == {2: width}
+    for row in (0, 1, 3):
+        assert torch.equal(steered[row], plain[row])
+    if name not in ("conditions", "scopes"):
+        assert not torch.equal(steered[2], plain[2])
+
+
+@pytest.mark.parametrize("name", KINDS_OF_STEERING)
+def test_an_added_row_leaves_an_additive_row_bit_for_bit(model, name):
+    """Whether its neighbours read, project or wait for conditions, a row that only adds takes the same path."""
+    session = session_with(model, {"sae": random_sae(), "other": random_sae("topk", seed=3)})
+    batch = batch_of([5, 6, 7], [8, 9, 10])
+    open_row(session, 0, [feature("add", 3, 2.0), feature("add", 4, 1.0, "other")])
+    alone, _ = forward(model, session, batch)
+    open_row(session, 1, KINDS_OF_STEERING[name], WATCH)
+    together, _ = forward(model, session, batch)
+    assert torch.equal(alone[0], together[0])
+
+
+NOTHING = {
+    "no features": [],
+    "strength zero": [feature("add", 1, 0.0), feature("add", 2, -0.0)],
+    "neutral numbers": [feature("multiply", 1, 1.0), feature("orthogonal", 2, 1.0), feature("norm_add", 3, 0.0)],
+    "zero under a condition": [feature("add", 1, 0.0, when=LATCHED, scope=SteeringScope(phase="prompt"))],
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_changes_nothing_is_no_plan(model, name):
+    session = session_with(model, {"sae": random_sae()})
+    assert session.compile(spec_of(*NOTHING[name]), None, prompt_of()) is None
+    assert session.compile(None, None, prompt_of()) is None
+
+
+def test_nobody_asking_means_no_hook(model):
+    session = session_with(model, {"sae": random_sae()})
+    open_row(session, 5, [feature("add", 1, 3.0)])
+    with session.forward(batch_of([5, 6], [7, 8])) as trace:
+        assert trace is None
+        assert hook_count(model) == 0
+
+
+def test_hooks_sit_at_the_sites_of_the_batch_and_nowhere_else(model):
+    saes = {
+        "sae": random_sae(),
+        "late": random_sae(hook="blocks.2.hook_mlp_out"),
+        "mid": random_sae(hook="blocks.1.hook_resid_mid"),
+    }
+    session = session_with(model, saes)
+    open_row(session, 0, [feature("add", 1, 1.0)])
+    open_row(session, 1, [feature("clamp", 1, 1.0, "late")])
+    open_row(session, 2, [feature("add", 1, 1.0, "mid")])
+    for rows, hooks in (((0,), 1), ((0, 1), 2), ((0, 1, 2), 4)):
+        batch = batch_of(*[[5]] * len(rows))
+        with session.forward(batch):
+            assert hook_count(model) == hooks
+            model(batch.token_ids)
+
+
+def test_hooks_are_gone_after_a_failing_pass(model):
+    session = session_with(model, {"sae": random_sae()})
+    open_row(session, 0, every_operation(), WATCH)
+    with pytest.raises(IndexError), session.forward(batch_of([5])):
+        model(input_ids=torch.tensor([[10**6]]))
+    assert hook_count(model) == 0
+
+
+def test_a_pass_that_misses_a_hook_fails_loudly(model):
+    session = session_with(model, {"sae": random_sae()})
+    open_row(session, 0, [feature("add", 1, 1.0)])
+    with pytest.raises(RuntimeError, match=r"layers\.1"), session.forward(batch_of([5])):
+        pass
+
+
+def test_detach_restores_the_model_exactly(model):
+    batch = batch_of([5, 6, 7])
+    with torch.inference_mode():
+        before = model(input_ids=batch.token_ids).logits
+    session = session_with(model, {"sae": random_sae()})
+    open_row(session, 0, every_operation(), WATCH)
+    forward(model, session, batch)
+    session.close(0)
+    session.detach("sae")
+    after, trace = forward(model, session, batch)
+    assert trace is None
+    assert torch.equal(before, after)
+    assert session.attached() == []
+    assert session.memory_bytes == 0
+
+
+def test_a_running_plan_keeps_its_sae_and_a_closed_one_lets_it_go(model):
+    sae = random_sae()
+    session = session_with(model, {"sae": sae})
+    held = weakref.ref(session.sae("sae").W_dec)
+    prompt = prompt_of()
+    plan = open_row(session, 0, every_operation(), prompt=prompt)
+    first, _ = forward(model, session, batch_of([5, 6]))
+    session.detach("sae")
+    second, _ = forward(model, session, batch_of([5, 6]))
+    assert torch.equal(first, second)
+    with pytest.raises(SidecarError, match="not attached"):
+        session.compile(spec_of(*every_operation()), None, prompt)
+    session.close(0)
+    del plan, sae
+    gc.collect()
+    assert held() is None
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(
+    chunk=st.integers(1, 9),
+    name=st.sampled_from(sorted(KINDS_OF_STEERING)),
+    kind=st.sampled_from(sorted(ARCHITECTURES)),
+)
+def test_any_chunking_equals_one_full_forward(chunk, name, kind):
+    model, saes = tiny_model("llama"), {"sae": random_sae(kind)}
+    row = Row(prompt_of(3), spec_of(*KINDS_OF_STEERING[name]))
+    serve(model, session_with(model, saes), [row], max_tokens=3, chunk=chunk)
+    ids = [*row.prompt.ids, *row.tokens]
+    full, _ = naive_forward(model, ids, row.prompt, saes, row.steering)
+    torch.testing.assert_close(torch.cat(row.logits), full, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", KINDS_OF_STEERING)
+def test_positions_that_are_not_valid_are_neither_moved_nor_read(model, name):
+    session = session_with(model, {"sae": random_sae()})
+    open_row(session, 0, KINDS_OF_STEERING[name], WATCH)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    valid = torch.tensor([[False, True, True, False]])
+    captured = []
+    handle = model.model.layers[1].register_forward_hook(lambda *a: captured.append(a[2].clone()))
+    with torch.inference_mode():
+        model(input_ids=ids, use_cache=False)
+    handle.remove()
+    with torch.inference_mode(), session.forward(ForwardBatch(0, ids, torch.arange(4)[None], valid)) as trace:
+        handle = model.model.layers[1].register_forward_hook(lambda *a: captured.append(a[2].clone()))
+        model(input_ids=ids, use_cache=False)
+        handle.remove()
+    plain, steered = (hidden[0] for hidden in captured)
+    assert torch.equal(plain[0], steered[0])
+    assert torch.equal(plain[3], steered[3])
+    assert [reading.position for reading in trace.readings()] == [1, 2]
+    assert trace.steered == {0: 2}
+
+
+def test_an_idle_row_counts_nothing(model):
+    session = session_with(model, {"sae": random_sae()})
+    open_row(session, 0, [feature("add", 1, 1.0)])
+    open_row(session, 1, [feature("add", 1, 1.0)])
+    batch = ForwardBatch(0, torch.tensor([[5], [6]]), torch.tensor([[20], [20]]), torch.tensor([[True], [False]]))
+    _, trace = forward(model, session, batch)
+    assert trace.steered == {0: 1}
+
+
+def test_a_fork_takes_the_plan_and_what_conditions_remember(model):
+    saes = {"sae": random_sae("standard")}
+    session = session_with(model, saes)
+    prompt = prompt_of()
+    fires = SteeringCondition(index=20, above=-1.0, mode="latched")  # always met: relu is never below zero
+    open_row(session, 0, [feature("add", 1, 2.0), feature("add", 2, 3.0, when=fires)], prompt=prompt)
+    forward(model, session, batch_of(list(prompt.ids)))
+    session.fork(0, 3)
+    source, _ = forward(model, session, batch_of([7], start=9))
+    target, _ = forward(model, session, batch_of([7], slot_lo=3, start=9))
+    assert torch.equal(source, target)
+    session.close(0)
+    again, _ = forward(model, session, batch_of([7], slot_lo=3, start=9))
+    assert torch.equal(target, again)
+    session.fork(6, 3)  # of an empty slot: the target is empty too
+    _, trace = forward(model, session, batch_of([7], slot_lo=3, start=9))
+    assert trace is None
+
+
+def test_a_latch_is_forgotten_with_its_slot(model):
+    session = session_with(model, {"sae": random_sae("standard")})
+    prompt = prompt_of()
+    never = SteeringCondition(index=20, above=1e9, mode="latched")
+    always = SteeringCondition(index=20, above=-1.0, mode="latched")
+    batch = batch_of([7, 8])
+    plain, _ = forward(model, session, batch)
+    open_row(session, 0, [feature("add", 2, 3.0, when=always)], prompt=prompt)
+    moved, _ = forward(model, session, batch)
+    assert not torch.equal(plain, moved)
+    open_row(session, 0, [feature("add", 2, 3.0, when=never)], prompt=prompt)
+    unmoved, _ = forward(model, session, batch)
+    assert torch.equal(plain, unmoved)
+
+
+def test_closing_and_resizing_leave_zeros(model):
+    session = session_with(model, {"sae": random_sae()}, slots=2)
+    open_row(session, 0, [feature("add", 1, 3.0)])
+    open_row(session, 1, [feature("add", 1, 3.0)])
+    session.close(0)
+    session.close(0)
+    batch = batch_of([5], [6])
+    steered, trace = forward(model, session, batch)
+    with torch.inference_mode():
+        plain = model(input_ids=batch.token_ids).logits
+    assert torch.equal(steered[0], plain[0])
+    assert trace.steered == {1: 1}
+    session.close(1)
+    session.resize(5)
+    open_row(session, 4, [feature("add", 1, 3.0)])
+    _, trace = forward(model, session, batch_of([5], slot_lo=4))
+    assert trace.steered == {4: 1}
+
+
+class TestReadings:
+    def read(self, model, request, features=(), ids=(5, 6, 7), prompt_length=1, kind="jumprelu"):
+        saes = {"sae": random_sae(kind)}
+        session = session_with(model, saes)
+        prompt = PromptTokens(ids[:prompt_length])
+        plan = session.compile(spec_of(*features), request, prompt)
+        session.open(0, plan, prompt)
+        _, trace = forward(model, session, batch_of(list(ids)))
+        return trace.readings(), saes["sae"]
+
+    def test_chosen_features_come_first_even_when_silent_then_the_strongest(self, model):
+        request = ActivationsRequest(sae_id="sae", top_k=5, features=[Feature(9), Feature(2), Feature(9)])
+        readings, _ = self.read(model, request)
+        assert [reading.position for reading in readings] == [1, 2]
+        for reading in readings:
+            assert reading.indices[:2] == (9, 2)
+            assert len(set(reading.indices)) == len(reading.indices)
+            strongest = reading.values[2:]
+            assert list(strongest) == sorted(strongest, reverse=True)
+            assert all(value > 0 for value in strongest)
+
+    def test_top_k_alone_shows_only_what_fires(self, model):
+        readings, _ = self.read(model, ActivationsRequest(sae_id="sae", top_k=64))
+        assert all(value > 0 for reading in readings for value in reading.values)
+        assert all(0 < len(reading.values) < 64 for reading in readings)
+
+    def test_prompt_positions_only_when_asked(self, model):
+        request = ActivationsRequest(sae_id="sae", top_k=1, prompt=True)
+        assert [r.position for r in self.read(model, request, prompt_length=2)[0]] == [0, 1, 2]
+        request = ActivationsRequest(sae_id="sae", top_k=1)
+        assert [r.position for r in self.read(model, request, prompt_length=2)[0]] == [2]
+
+    def test_a_prefill_nobody_reads_needs_no_hook(self, model):
+        session = session_with(model, {"sae": random_sae()})
+        open_row(session, 0, [], ActivationsRequest(sae_id="sae", top_k=1), PromptTokens((5, 6, 7)))
+        with session.forward(batch_of([5, 6])) as trace:
+            assert trace is None
+
+    @pytest.mark.parametrize("kind", ["jumprelu", "topk", "gated"])
+    def test_after_steering_shows_the_edit(self, model, kind):
+        edits = [feature("add", 3, 8.0)]
+        request = ActivationsRequest(sae_id="sae", top_k=8)
+        before, _ = self.read(model, request, edits, kind=kind)
+        after, _ = self.read(model, request.model_copy(update={"stage": "after"}), edits, kind=kind)
+        plain, _ = self.read(model, request, kind=kind)
+        assert [r.values for r in before] == [r.values for r in plain]
+        assert [r.values for r in after] != [r.values for r in plain]
+
+    def test_rows_that_watch_different_things_in_different_ways(self, model):
+        session = session_with(model, {"sae": random_sae(), "top": random_sae("topk", hook="blocks.2.hook_mlp_out")})
+        prompt = PromptTokens((5,))
+        asked = [
+            ActivationsRequest(sae_id="sae", features=[Feature(1), Feature(2), Feature(3)]),
+            ActivationsRequest(sae_id="sae", features=[Feature(7)]),
+            None,
+            ActivationsRequest(sae_id="sae", top_k=2, features=[Feature(1)]),
+            ActivationsRequest(sae_id="top", features=[Feature(4)]),
+            ActivationsRequest(sae_id="sae", features=[Feature(7)], stage="after"),
+        ]
+        for slot, request in enumerate(asked):
+            if request:
+                open_row(session, slot, [], request, prompt)
+        _, trace = forward(model, session, batch_of(*[[9]] * 6, start=4))
+        by_slot: dict[int, Reading] = {reading.slot: reading for reading in trace.readings()}
+        assert [reading.slot for reading in trace.readings()] == [0, 1, 3, 4, 5]
+        assert by_slot[0].indices == (1, 2, 3)
+        assert by_slot[1].values == by_slot[5].values
+        assert by_slot[0].values[0] == pytest.approx(by_slot[3].values[0], abs=1e-5)
+        assert trace.steered == {}
+
+    def test_only_reading_salts_nothing_and_changes_nothing(self, model):
+        session = session_with(model, {"sae": random_sae()})
+        batch = batch_of([5, 6, 7])
+        plain, _ = forward(model, session, batch)
+        plan = open_row(session, 0, [], WATCH)
+        assert plan.salt == ""
+        assert plan.reads
+        assert plan.needs_prompt
+        read, _ = forward(model, session, batch)
+        assert torch.equal(plain, read)
+
+
+BF16 = {"atol": 0.02, "rtol": 0.01}
+"""A steered bfloat16 state differs from the same sums in float32 by one rounding of the delta and one of the sum."""
+
+
+@pytest.mark.parametrize("name", ["sums", "reads", "directions", "everything"])
+def test_a_bfloat16_model_steers_within_its_rounding(name):
+    model = LlamaForCausalLM(tiny_model("llama").config).to(torch.bfloat16).eval()
+    model.load_state_dict(tiny_model("llama").state_dict())
+    sae = random_sae()
+    session = session_with(model, {"sae": sae})
+    prompt = prompt_of()
+    ids = list(prompt.ids)
+    features = spec_of(*KINDS_OF_STEERING[name])
+    open_row(session, 0, features.features, WATCH, prompt)
+    captured = {}
+
+    def keep(_module, _args, output):
+        captured["steered" if "clean" in captured else "clean"] = output.clone()
+
+    first = model.model.layers[1].register_forward_hook(keep)
+    with torch.inference_mode(), session.forward(batch_of(ids)) as trace:
+        last = model.model.layers[1].register_forward_hook(keep)
+        model(input_ids=torch.tensor([ids]), use_cache=False)
+    first.remove()
+    last.remove()
+    assert captured["steered"].dtype == torch.bfloat16
+
+    seen, scales, clean = {}, {}, captured["clean"][0].float()
+    look(sae, clean, "sae", seen, scales)
+    expected = steer(clean, features.features, {"sae": sae}, seen, scales, ids, prompt)
+    torch.testing.assert_close(captured["steered"][0].float(), expected, **BF16)
+    for reading in trace.readings():
+        values = [float(seen["sae"][reading.position, index]) for index in reading.indices]
+        assert list(reading.values) == pytest.approx(values, abs=1e-5, rel=1e-5)
+
+
+def test_attaching_and_compiling_from_many_threads_while_a_batch_runs(model):
+    session = session_with(model, {"sae": random_sae()})
+    open_row(session, 0, every_operation())
+    expected, _ = forward(model, session, batch_of([5, 6]))
+    failures: list[BaseException] = []
+    stop = threading.Event()
+
+    def attach_and_detach(name: str) -> None:
+        try:
+            while not stop.is_set():
+                session.attach(name, random_sae("gated"))
+                session.compile(spec_of(feature("clamp", 1, 2.0, name), feature("add", 1, 2.0)), None, prompt_of())
+                session.detach(name)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=attach_and_detach, args=(f"other{n}",)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(30):
+        assert torch.equal(forward(model, session, batch_of([5, 6]))[0], expected)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert [attached.sae_id for attached in session.attached()] == ["sae"]
+
+
+def test_plans_and_buffers_work_inside_and_outside_inference_mode(model):
+    with torch.inference_mode():
+        session = session_with(model, {"sae": random_sae()})
+        open_row(session, 0, [feature("add", 1, 1.0), feature("add", 2, 1.0, when=LATCHED)])
+    with torch.no_grad(), session.forward(batch_of([5])):
+        model(input_ids=torch.tensor([[5]]))
+    open_row(session, 0, [feature("add", 1, 1.0)])
+    with torch.inference_mode():
+        session.close(0)
+    session.close(0)
+
+
+def test_a_cache_written_in_two_sessions_is_the_same(model):
+    """The engine may move a request to another slot between two passes."""
+    saes = {"sae": random_sae()}
+    row, moved = (Row(prompt_of(4), spec_of(*every_operation())) for _ in range(2))
+    session = session_with(model, saes)
+    serve(model, session, [row], max_tokens=2)
+    plan = session.compile(moved.steering, None, moved.prompt)
+    session.open(1, plan, moved.prompt)
+    cache = DynamicCache(config=model.config)
+    ids = torch.tensor([moved.prompt.ids])
+    step(model, session, [moved], ids[:, :4], 0, cache, slot_lo=1)
+    session.fork(1, 5)
+    session.close(1)
+    step(model, session, [moved], ids[:, 4:], 4, cache, slot_lo=5)
+    torch.testing.assert_close(torch.cat(moved.logits), torch.cat(row.logits)[:9], atol=1e-4, rtol=1e-4)
