@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -20,16 +19,15 @@ import structlog
 from millm_inference.contract import DownloadState, StartDownloadRequest
 from millm_inference.errors import SidecarError
 from millm_inference.hub.client import Hub, RemoteFile, Target
-from millm_inference.hub.control import Cancelled, Control
+from millm_inference.hub.control import Cancelled
 from millm_inference.hub.files import safe_path
 from millm_inference.hub.plan import Plan, already_here, make_plan
 from millm_inference.hub.room import disk_free, human
+from millm_inference.hub.task import ENDED, Speed, Task, tell
 from millm_inference.hub.transfer import DiskFull, Patience, Transfer
 
 log = structlog.get_logger()
-ENDED = ("done", "failed", "cancelled")
 PROGRESS_EVERY_S = 0.25
-SPEED_OVER_S = 5.0
 KEPT = 500
 
 
@@ -38,26 +36,6 @@ class Limits:
     downloads: int = 2
     files: int = 4
     patience: Patience = field(default_factory=Patience)
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    target: Target
-    path: str
-    state: DownloadState
-    control: Control = field(default_factory=Control)
-    ended: threading.Event = field(default_factory=threading.Event)
-    here: dict[str, int] = field(default_factory=dict)
-    """Bytes on the disk, by content; written by the threads that fetch, summed by the one that tells."""
-    plan: Plan | None = None
-
-    @property
-    def wanted(self) -> tuple[str, str, str | None, str]:
-        return self.target.kind, self.target.repo_id, self.target.revision, self.path
-
-    @property
-    def missing(self) -> int:
-        return self.state.bytes_total - sum(self.here.values()) if self.plan else 0
 
 
 class Downloads:
@@ -136,9 +114,14 @@ class Downloads:
 
     def in_use(self, folder: Path) -> set[str]:
         """Contents that running downloads into this repository's folder still need."""
+        return {file.content for plan in self._running() if plan.shelf.folder == folder for file in plan.blobs}
+
+    def writes_below(self, place: Path) -> bool:
+        return any(plan.local_path.is_relative_to(place) for plan in self._running())
+
+    def _running(self) -> list[Plan]:
         with self._lock:
-            plans = [t.plan for t in self._tasks.values() if t.plan and t.state.state not in ENDED]
-        return {file.content for plan in plans if plan.shelf.folder == folder for file in plan.blobs}
+            return [t.plan for t in self._tasks.values() if t.plan and t.state.state not in ENDED]
 
     def close(self) -> None:
         """Stop everything without a word: what was running can be continued by the next process."""
@@ -242,7 +225,7 @@ class Downloads:
             self._seq += 1
             task.state = task.state.model_copy(update={**changes, "seq": self._seq})
             if "state" in changes:
-                _tell(task.state)
+                tell(task.state)
             try:
                 self.on_change(task.state)
             except Exception:
@@ -252,31 +235,3 @@ class Downloads:
         ended = [name for name, task in self._tasks.items() if task.state.state in ENDED]
         for name in ended[: max(0, len(self._tasks) - KEPT)]:
             del self._tasks[name]
-
-
-class Speed:
-    """Bytes per second over the last seconds."""
-
-    def __init__(self, here: int) -> None:
-        self._seen = deque([(time.monotonic(), here)])
-
-    def at(self, here: int) -> float:
-        now = time.monotonic()
-        self._seen.append((now, here))
-        while len(self._seen) > 2 and now - self._seen[0][0] > SPEED_OVER_S:
-            self._seen.popleft()
-        then, before = self._seen[0]
-        return round(max(0, here - before) / max(now - then, 1e-3), 1)
-
-
-def _tell(state: DownloadState) -> None:
-    log.info(
-        f"download:{state.state}",
-        download_id=state.download_id,
-        repo_id=state.repo_id,
-        revision=state.revision,
-        path=state.path,
-        bytes_done=state.bytes_done,
-        bytes_total=state.bytes_total,
-        code=state.error.code if state.error else None,
-    )

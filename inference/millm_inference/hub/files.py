@@ -62,7 +62,7 @@ def select_model(files: Iterable[RemoteFile], path: str, read_json: ReadJson) ->
     config = read_json(names["config.json"]) if "config.json" in names else None
     if config is not None and (weights := _weights(names, read_json)):
         return _transformers(names, path, config, weights)
-    return _only_gguf(names) or _nothing(names)
+    return _only_gguf(names, config or {}) or _nothing(names)
 
 
 def requires_remote_code(config: Mapping[str, Any]) -> bool:
@@ -104,7 +104,7 @@ def _named(files: tuple[RemoteFile, ...], path: str) -> Selection:
     return Selection(tuple(file for file in files if SPLIT_GGUF.sub("", file.path) == group), path)
 
 
-def _only_gguf(names: Mapping[str, RemoteFile]) -> Selection | None:
+def _only_gguf(names: Mapping[str, RemoteFile], config: dict[str, Any]) -> Selection | None:
     groups: dict[str, list[RemoteFile]] = {}
     for name, file in sorted(names.items()):
         if name.endswith(".gguf"):
@@ -113,9 +113,9 @@ def _only_gguf(names: Mapping[str, RemoteFile]) -> Selection | None:
         return None
     firsts = [group[0].path for group in groups.values()]
     if len(groups) == 1:
-        return Selection(tuple(next(iter(groups.values()))), firsts[0])
+        return Selection(tuple(next(iter(groups.values()))), firsts[0], config)
     every = tuple(file for group in groups.values() for file in group)
-    return Selection(every, "", warnings=("Several GGUF files: name one to download.",), choices=tuple(firsts))
+    return Selection(every, "", config, ("Several GGUF files: name one to download.",), tuple(firsts))
 
 
 def _nothing(names: Mapping[str, RemoteFile]) -> Selection:

@@ -57,6 +57,9 @@ def _model(hub: Hub, repository: Repository, root: Path, room: Room) -> Reposito
     warnings += selection.warnings
     if any(file.path.endswith(".gguf") for file in selection.files):
         warnings.append("GGUF weights are converted to 32 bits once and kept beside them, which takes more disk.")
+        if shape is None and parameters:
+            shape = Shape(parameters, 0, 0, 0)
+            warnings.append("Without a config.json, memory is estimated for the weights alone.")
     if shape is not None:
         warnings += _advice(shape, room)
     return _common(repository, selection.files, root, room, warnings).model_copy(

@@ -63,6 +63,8 @@ async def cancel_download(download_id: str, downloads: DownloadsDep) -> c.Downlo
 @router.post("/files/delete", operation_id="deleteFiles")
 async def delete(body: c.DeleteFilesRequest, runtime: RuntimeDep, downloads: DownloadsDep) -> c.DeletedFiles:
     _refuse_loaded(body.path, runtime)
+    if downloads.writes_below(Path(body.path)):
+        raise SidecarError("CONFLICT", "It is being downloaded; cancel that first.", param="path")
     places = roots(runtime.settings).values()
     return c.DeletedFiles(freed_bytes=await off_loop(delete_files, body.path, places, downloads.in_use))
 

@@ -70,17 +70,44 @@ def test_the_rest_of_a_cancelled_download_is_freed(hub, downloads, watcher, dele
     assert remains(roots["model"]) == []
 
 
-def test_what_a_running_download_needs_stays(hub, downloads, watcher, delete, roots, model_files):
+def test_what_a_running_download_needs_stays(hub, downloads, watcher, delete, model_files):
     hub.add("org/model", model_files)
+    hub.add("org/model", {**model_files, "tokenizer.json": b"{}"}, revision="next", commit="d" * 40)
     hub.faults.stall_after[WEIGHTS] = MEGABYTE
     downloads.start(ask("d1"))
-    running = watcher.until("d1", lambda s: s.bytes_done > MEGABYTE)
-    delete(roots["model"] / "models--org--model" / "snapshots" / running.revision)
+    watcher.until("d1", lambda s: s.bytes_done > MEGABYTE)
+    cancelled = downloads.cancel("d1")
+    downloads.start(ask("d2", revision="next"))
+    watcher.until("d2", lambda s: s.bytes_done > MEGABYTE)
+    assert not downloads.writes_below(Path(cancelled.local_path))
+    assert downloads.writes_below(Path(cancelled.local_path).parent)
+    delete(cancelled.local_path)
     hub.faults.stall_after.clear()
-    downloads.cancel("d1")
-    downloads.start(ask("d2"))
-    assert watcher.ended("d2").state == "done"
-    assert hub.served[WEIGHTS] < len(model_files[WEIGHTS]) + 256 * 1024
+    downloads.cancel("d2")
+    downloads.start(ask("d3", revision="next"))
+    assert watcher.ended("d3").state == "done"
+    assert int(hub.ranges(WEIGHTS)[-1].removeprefix("bytes=").removesuffix("-")) >= MEGABYTE
+
+
+def test_a_whole_repository_goes_by_its_folder(hub, get, delete, roots, model_files):
+    hub.add("org/model", model_files)
+    hub.add("org/model", {**model_files, "tokenizer.json": b"{}"}, revision="next", commit="d" * 40)
+    first, second = get("d1"), get("d2", revision="next")
+    assert delete(roots["model"] / "models--org--model") == first.bytes_total + 2
+    assert remains(roots["model"]) == []
+    assert not Path(second.local_path).exists()
+
+
+def test_disks_without_symbolic_links_hold_one_copy_too(hub, get, delete, roots, model_files, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(1, "no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    hub.add("org/model", model_files)
+    done = get()
+    assert (Path(done.local_path) / WEIGHTS).stat().st_nlink == 2
+    assert delete(done.local_path) == done.bytes_total
+    assert remains(roots["model"]) == []
 
 
 def test_what_the_loader_made_of_a_gguf_file_goes_with_it(hub, get, delete, roots, big):

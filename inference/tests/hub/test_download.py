@@ -190,6 +190,22 @@ def test_what_is_not_there_is_named(hub, downloads, watcher, model_files, change
     assert words in failed.error.message
 
 
+@pytest.mark.parametrize(
+    ("repo_id", "kind", "choices"),
+    [("org/saes", "sae", ["layer_1", "layer_2"]), ("org/gguf", "model", ["m.Q4.gguf", "m.Q8.gguf"])],
+)
+def test_where_there_are_several_one_has_to_be_named(hub, downloads, watcher, repo_id, kind, choices):
+    hub.add("org/saes", {"layer_1/params.npz": b"1", "layer_2/params.npz": b"2"})
+    hub.add("org/gguf", {"m.Q4.gguf": b"4", "m.Q8.gguf": b"8"})
+    downloads.start(ask("d1", repo_id, kind))
+    error = watcher.ended("d1").error
+    assert (error.code, error.param, error.details["choices"]) == ("VALIDATION_ERROR", "path", choices)
+    downloads.start(ask("d2", repo_id, kind, path=choices[1]))
+    done = watcher.ended("d2")
+    assert (done.state, done.path) == ("done", choices[1])
+    assert done.local_path.endswith(choices[1])
+
+
 @pytest.mark.parametrize("repo_id", ["../../etc", "a/b/c", "org/..", "/org", "org/a--b", "org/a b", ""])
 def test_an_id_that_is_none_is_refused(downloads, repo_id):
     with pytest.raises(SidecarError, match="no repository id"):

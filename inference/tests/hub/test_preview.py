@@ -90,6 +90,23 @@ def test_a_gated_model_is_described_as_far_as_its_listing_goes(hub, look):
     assert len(look(hf_token=GOOD_TOKEN).memory) == len(look(token=GOOD_TOKEN).memory) == 5
 
 
+def test_gguf_files_are_offered_by_name(hub, look):
+    files = {"m.Q4_0.gguf": b"4" * 400, "m.Q8_0.gguf": b"8" * 800}
+    hub.add("org/model", files, gguf={"total": 10**9, "architecture": "llama", "context_length": 4096})
+    seen = look()
+    assert [f.path for f in seen.files] == list(files)
+    assert (seen.architecture, seen.parameters, seen.context_length) == ("llama", 10**9, 4096)
+    assert any("name one" in warning for warning in seen.warnings)
+    assert {m.quantization: m.fits for m in look(memory=3 * GIGABYTE).memory}["FP32"] is False
+    hub.add("org/model", {**files, "config.json": json.dumps(SMOL).encode()})
+    assert look().context_length == 8192
+
+
+def test_parameters_are_counted_from_sizes_where_the_hub_did_not(hub, look):
+    hub.add("org/model", {"config.json": json.dumps(SMOL).encode(), "model.safetensors": b"w" * 50_000})
+    assert look().parameters == 25_000
+
+
 def test_a_missing_repository_is_an_error(look):
     with pytest.raises(SidecarError, match="no repository org/model"):
         look()

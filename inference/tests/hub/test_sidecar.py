@@ -1,6 +1,8 @@
 """The sidecar's own door: downloaded, loaded, deleted; killed and continued; in the feed; on a real full disk."""
 
 import asyncio
+import io
+import json
 import os
 import signal
 import socket
@@ -11,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from millm_inference import contract as c
 from millm_inference.app import create_app
@@ -71,6 +75,54 @@ async def test_a_downloaded_model_loads_says_something_and_is_deleted_once_unloa
     assert freed.json() == {"freed_bytes": done.bytes_total}
 
 
+def _tensors(d_in, n):
+    names = {"W_enc": (d_in, n), "W_dec": (n, d_in), "b_enc": (n,), "b_dec": (d_in,), "threshold": (n,)}
+    return {name: np.random.default_rng(0).random(shape, dtype=np.float32) for name, shape in names.items()}
+
+
+def _npz(tensors):
+    sink = io.BytesIO()
+    np.savez(sink, **tensors)
+    return sink.getvalue()
+
+
+async def test_what_the_preview_says_of_an_sae_is_what_its_reader_finds(client, hub):
+    tensors = _tensors(64, 1024)
+    sparsify = {
+        "encoder.weight": tensors["W_enc"].T.copy(),
+        "encoder.bias": tensors["b_enc"],
+        "W_dec": tensors["W_dec"],
+        "b_dec": tensors["b_dec"],
+    }
+    saelens = {
+        "architecture": "jumprelu",
+        "d_in": 64,
+        "d_sae": 1024,
+        "metadata": {"hook_name": "blocks.7.hook_mlp_out"},
+    }
+    repo_id = "google/gemma-scope-2b-pt-res"
+    hub.add(
+        repo_id,
+        {
+            "layer_5/width_1k/average_l0_20/params.npz": _npz(tensors),
+            "saelens/cfg.json": json.dumps(saelens).encode(),
+            "saelens/sae_weights.safetensors": save(tensors),
+            "layers.3/cfg.json": json.dumps({"d_in": 64, "num_latents": 1024, "k": 4}).encode(),
+            "layers.3/sae.safetensors": save(sparsify),
+            "layer_2.npz": _npz(tensors),
+        },
+    )
+    seen = (await client.post("/hub/preview", json={"repo_id": repo_id, "kind": "sae"})).json()["saes"]
+    assert len(seen) == 4
+    for number, sae in enumerate(seen):
+        await client.post("/downloads", json=body(f"s{number}", repo_id, "sae", path=sae["path"]))
+        done = await ended(client, f"s{number}")
+        assert done.state == "done", done.error
+        found = (await client.post("/saes/inspect", json={"path": done.local_path})).json()
+        told = {name: value for name, value in sae.items() if value is not None and name != "path"}
+        assert {name: found[name] for name in told} | {"size_bytes": sae["size_bytes"]} == told
+
+
 async def test_a_preview_and_its_errors_come_through_the_door(client, hub, tiny_files):
     hub.add("org/tiny", tiny_files)
     seen = c.RepositoryPreview.model_validate(
@@ -120,7 +172,7 @@ def sidecar(hub, data_dir):
     process = subprocess.Popen([sys.executable, "-m", "millm_inference"], cwd=INFERENCE, env=environment)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            for _ in range(600):
+            for _ in range(1200):
                 try:
                     client.get("/health")
                     break
