@@ -13,7 +13,7 @@ from pathlib import Path
 import activations as cache
 import structlog
 import torch
-from lm import CONTEXT_SIZE, HF_HOOK_NAME, HOOK_NAME, MODEL_NAME, SAE_DIR, WORK
+from lm import CONTEXT_SIZE, HF_HOOK_NAME, HOOK_NAME, MODEL_NAME, SAE_DIR, WORK, load_tokenizer
 from sae_lens import SAE, BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig, LoggingConfig, SAETrainer
 from sae_lens.config import SAETrainerConfig
 from sae_lens.saes.sae import SAEMetadata
@@ -67,12 +67,31 @@ class DemoTrainingSAE(BatchTopKTrainingSAE):
         return FastBatchTopK(self.cfg.k)
 
 
-def load_activations(folder: Path) -> torch.Tensor:
-    """All learnable positions of all shards, in memory (bfloat16)."""
-    shards = [cache.load_shard(path) for path in sorted(folder.glob("*.pt"))]
-    if not shards:
+def load_activations(folder: Path, common_prefix: list[int] | None = None) -> torch.Tensor:
+    """All learnable positions of all shards, in memory (bfloat16).
+
+    Sequences that begin with `common_prefix` have the same vectors there, so one such sequence in sixteen is enough.
+    """
+    parts: list[torch.Tensor] = []
+    for path in sorted(folder.glob("*.pt")):
+        shard = cache.load_shard(path)
+        keep = shard.keep.clone()
+        if common_prefix:
+            prefix = torch.tensor(common_prefix, dtype=shard.tokens.dtype)
+            for number, start in enumerate(shard.starts.tolist()):
+                if number % 16 and torch.equal(shard.tokens[start : start + len(prefix)], prefix):
+                    keep[start : start + len(prefix)] = False
+        parts.append(shard.activations[keep])
+    if not parts:
         raise SystemExit(f"No activations in {folder}: run activations.py first.")
-    return torch.cat([shard.activations[shard.keep] for shard in shards])
+    return torch.cat(parts)
+
+
+def system_prefix() -> list[int]:
+    """What the chat template puts before the first user message when there is no system message."""
+    tokenizer = load_tokenizer()
+    rendered = tokenizer.apply_chat_template([{"role": "user", "content": "@@"}], tokenize=False)
+    return tokenizer.encode(rendered.partition("@@")[0], add_special_tokens=False)
 
 
 def stream(data: torch.Tensor, batch_size: int, skip: int) -> Iterator[torch.Tensor]:
@@ -150,9 +169,8 @@ def save(trainer: SAETrainer, destination: Path) -> None:
     save_file({"sparsity": trainer.log_feature_sparsity.float().clone()}, destination / "sparsity.safetensors")
 
 
-def train(activations: Path, checkpoints: Path, destination: Path, preset: Preset) -> None:
+def train(data: torch.Tensor, checkpoints: Path, destination: Path, preset: Preset) -> None:
     checkpoints.mkdir(parents=True, exist_ok=True)
-    data = load_activations(activations)
     log.info("training:started", tokens=len(data), **asdict(preset))
     trainer = build_trainer(data, preset, checkpoints)
     trainer.fit()
@@ -172,7 +190,8 @@ def main() -> None:
     overrides = {name: getattr(arguments, name) for name in ("k", "samples") if getattr(arguments, name)}
     work = arguments.work or WORK / f"checkpoints-{arguments.preset}"
     out = arguments.out or (SAE_DIR if arguments.preset == "full" else work / "sae")
-    train(arguments.activations, work, out, replace(PRESETS[arguments.preset], **overrides))
+    data = load_activations(arguments.activations, system_prefix())
+    train(data, work, out, replace(PRESETS[arguments.preset], **overrides))
 
 
 if __name__ == "__main__":
