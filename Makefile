@@ -106,7 +106,7 @@ generate: setup ## write every generated file again
 	@npm run --silent generate
 
 check: setup ## formatting, lint, types, drift of generated files, dependency directions, .env.example
-	@$(MAKE) -j2 --output-sync=target check-python check-node
+	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) check-python check-node
 
 check-python: python-ready
 	@cd inference && .venv/bin/python -m ruff format --check . && .venv/bin/python -m ruff check .
