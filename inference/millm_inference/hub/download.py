@@ -28,6 +28,7 @@ from millm_inference.hub.transfer import DiskFull, Patience, Transfer
 
 log = structlog.get_logger()
 PROGRESS_EVERY_S = 0.25
+LISTING_TRIES = 3
 KEPT = 500
 
 
@@ -142,7 +143,7 @@ class Downloads:
                 totals = {"bytes_done": size, "bytes_total": size}
                 self._end(task, "done", revision=commit, local_path=str(place), **totals)
                 return
-            plan = make_plan(self._hub, task.target, task.path, self._roots[task.target.kind])
+            plan = self._plan(task)
             task.control.check()
             self._begin(task, plan)
             self._fetch(task, plan)
@@ -159,6 +160,16 @@ class Downloads:
                 "INTERNAL_ERROR", "The download failed unexpectedly; the sidecar's log says why."
             ).body()
             self._end(task, "failed", error=body)
+
+    def _plan(self, task: Task) -> Plan:
+        for failures in range(LISTING_TRIES):
+            try:
+                return make_plan(self._hub, task.target, task.path, self._roots[task.target.kind])
+            except SidecarError as error:
+                if error.code != "DOWNLOAD_FAILED" or failures == LISTING_TRIES - 1:
+                    raise
+                task.control.wait(self._limits.patience.wait_s(failures))
+        raise AssertionError("unreachable")
 
     def _begin(self, task: Task, plan: Plan) -> None:
         """Count what is here already, and see that the rest fits on the disk beside what else is on its way."""

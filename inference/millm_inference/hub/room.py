@@ -23,7 +23,7 @@ def memory_free(cgroup: Path = CGROUP) -> int:
     limit, used = _number(cgroup / "memory.max"), _number(cgroup / "memory.current")
     if limit is None or used is None:
         return free
-    return max(0, min(free, limit - used))
+    return max(0, min(free, limit - used + _cached(cgroup / "memory.stat")))
 
 
 def human(size: int) -> str:
@@ -34,6 +34,15 @@ def human(size: int) -> str:
             break
         number, unit = number / 1000, larger
     return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
+
+
+def _cached(place: Path) -> int:
+    """Files read once, like fresh downloads: counted as used, given back on demand."""
+    try:
+        lines = dict(line.split(" ", 1) for line in place.read_text().splitlines())
+        return int(lines.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _number(place: Path) -> int | None:

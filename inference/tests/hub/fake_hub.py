@@ -53,7 +53,7 @@ class FakeRepository:
 
 @dataclass
 class Faults:
-    """By path. Lists are used up, one item per request."""
+    """By path, or by repository for its description. Lists are used up, one item per request."""
 
     cut_after: dict[str, list[int]] = field(default_factory=dict)
     statuses: dict[str, list[int]] = field(default_factory=dict)
@@ -248,7 +248,9 @@ class _HubHandler(_Handler):
         return None
 
     def _info(self, repo_id: str, revision: str = "main") -> None:
-        if opened := self._open(repo_id, revision):
+        if self.hub.faults.statuses.get(repo_id):
+            self.answer(self.hub.faults.statuses[repo_id].pop(0))
+        elif opened := self._open(repo_id, revision):
             repository, commit = opened
             info = {
                 "id": repo_id,

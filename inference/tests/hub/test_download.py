@@ -11,6 +11,7 @@ import pytest
 
 from millm_inference.errors import SidecarError
 from millm_inference.hub.download import Limits
+from millm_inference.settings import read_settings
 from tests.hub.conftest import IMPATIENT, MEGABYTE, ask
 from tests.hub.fake_hub import COMMIT, GOOD_TOKEN
 
@@ -70,8 +71,20 @@ def test_a_cut_connection_is_continued_where_it_broke(hub, downloads, watcher, m
 def test_a_hub_that_is_busy_is_asked_again(hub, downloads, watcher, model_files):
     hub.add("org/model", model_files)
     hub.faults.statuses[WEIGHTS] = [503, 429]
-    downloads.start(ask())
+    hub.faults.statuses["org/model"] = [500]
+    downloads.start(ask("d1"))
     assert watcher.ended("d1").state == "done"
+    hub.faults.statuses["org/model"] = [500, 502, 503]
+    downloads.start(ask("d2"))
+    failed = watcher.ended("d2")
+    assert (failed.error.code, failed.error.message) == (
+        "DOWNLOAD_FAILED",
+        f"{hub.endpoint} answered 503 when asked for org/model.",
+    )
+
+
+def test_the_token_is_not_shown_with_the_settings():
+    assert "secret" not in repr(read_settings({"HF_TOKEN": "secret"}))
 
 
 def test_a_connection_that_brings_nothing_fails_and_the_next_start_continues(hub, downloads, watcher, model_files):

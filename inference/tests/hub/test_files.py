@@ -122,6 +122,8 @@ def test_room(tmp_path):
     (tmp_path / "memory.max").write_text("3000000")
     (tmp_path / "memory.current").write_text("1000000")
     assert memory_free(tmp_path) == 2_000_000
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 500000\n")
+    assert memory_free(tmp_path) == 2_500_000
     assert [human(n) for n in (0, 999, 1500, 12_345_678, 2 * 10**9, 3 * 10**14)] == [
         "0 bytes", "999 bytes", "1.5 kB", "12.3 MB", "2.0 GB", "300 TB",
     ]  # fmt: skip

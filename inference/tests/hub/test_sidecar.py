@@ -194,7 +194,10 @@ def wait_for(client, accepts):
     raise AssertionError(state)
 
 
-def test_a_killed_sidecar_continues_where_it_was(hub, tmp_path, model_files):
+def test_what_a_killed_sidecar_had_is_continued_by_the_next_process(
+    hub, tmp_path, open_downloads, watcher, model_files
+):
+    """A whole sidecar dies; the next process is this one, since a second start would only cost seconds."""
     hub.add("org/model", model_files)
     hub.faults.seconds_per_piece[WEIGHTS] = 0.02
     small = sum(len(model_files[name]) for name in ("config.json", "tokenizer.json"))
@@ -207,13 +210,12 @@ def test_a_killed_sidecar_continues_where_it_was(hub, tmp_path, model_files):
     time.sleep(0.1)
     served = hub.served[WEIGHTS]
     assert served < len(model_files[WEIGHTS])
-    with sidecar(hub, tmp_path) as (_, client):
-        assert client.get("/downloads").json() == []
-        again = client.post("/downloads", json=body()).json()
-        assert again["seq"] > seen["seq"]
-        done = wait_for(client, lambda s: s["state"] in ("done", "failed"))
-    assert done["state"] == "done", done
-    assert (Path(done["local_path"]) / WEIGHTS).read_bytes() == model_files[WEIGHTS]
+    downloads = open_downloads()
+    assert downloads.states() == []
+    assert downloads.start(ask()).seq > seen["seq"]
+    done = watcher.ended("d1")
+    assert done.state == "done", done.error
+    assert (Path(done.local_path) / WEIGHTS).read_bytes() == model_files[WEIGHTS]
     offset = int(hub.ranges(WEIGHTS)[-1].removeprefix("bytes=").removesuffix("-"))
     assert seen["bytes_done"] - small <= offset <= served
     assert hub.served[WEIGHTS] - served == len(model_files[WEIGHTS]) - offset
