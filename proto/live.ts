@@ -71,9 +71,9 @@ export interface MonitorInfo {
   enabled: boolean;
   paused: boolean;
   /** What this server always watches, whoever looks. */
-  standing: Schemas['MonitorWatch'][];
+  standing: Required<Schemas['MonitorWatch']>[];
   /** What is watched now: the union of the standing watches and those of every subscriber. */
-  watching: Schemas['MonitorWatch'][];
+  watching: Required<Schemas['MonitorWatch']>[];
   subscribers: number;
   history_size: number;
   frames: number;

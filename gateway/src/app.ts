@@ -15,9 +15,11 @@ import { featureService } from './features/service.ts';
 import { inferenceClient } from './inference/client.ts';
 import { createRuntime } from './inference/runtime.ts';
 import type { Desired } from './inference/runtime.ts';
+import { composeLive } from './live.ts';
 import { modelRepository } from './models/repository.ts';
 import { modelRoutes } from './models/routes.ts';
 import { modelService } from './models/service.ts';
+import { monitorRoutes } from './monitoring/routes.ts';
 import { chatService } from './openai/chat.ts';
 import { generationService } from './openai/generation.ts';
 import { openAiRoutes } from './openai/routes.ts';
@@ -34,6 +36,7 @@ import { saeRoutes } from './saes/routes.ts';
 import { saeService } from './saes/service.ts';
 import { steeringRoutes } from './steering/routes.ts';
 import { steeringService } from './steering/service.ts';
+import { openCache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
 import { systemRoutes } from './system/routes.ts';
 
@@ -72,6 +75,8 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   const activations = activationService({ client, runtime, features: featuresOf });
   const generation = generationService({ client, runtime, models: modelsOf, steering, features: featuresOf });
   const chat = chatService({ generation, limits: config, allowChatTemplate: config.allowChatTemplate });
+  const cache = await openCache(config, log);
+  const live = composeLive({ config, cache, client, runtime, desired, steering, labels: features.labels, log });
 
   const app = Fastify({
     loggerInstance: log,
@@ -125,11 +130,13 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
       await api.register(featureRoutes, { prefix: '/saes', features: featuresOf });
       await api.register(steeringRoutes, { prefix: '/steering', steering });
       await api.register(activationRoutes, { prefix: '/activations', activations });
+      await api.register(monitorRoutes, { prefix: '/monitor', monitoring: live.monitoring });
       scope.seal();
     },
     { prefix: '/api' },
   );
 
+  live.install(app);
   await serveWeb(app, config);
   app.addHook('onReady', async () => void runtime.start());
   return app;

@@ -32,9 +32,15 @@ export function desiredRepository(db: DatabaseClient) {
     return { modelId, saeIds, steering, steeringEnabled, activeProfileId };
   });
 
+  const listeners = new Set<() => void>();
+
   return {
     /** null = never set. */
     read: row.get,
+    /** Calls after every write of this gateway. */
+    onUpdate: (listener: () => void) => void listeners.add(listener),
+    /** Somebody else wrote the row. */
+    invalidate: row.invalidate,
     get: async () => (await row.get()) ?? nothing,
     async update(change: Partial<DesiredRow>): Promise<void> {
       const { steering, ...rest } = change;
@@ -42,6 +48,7 @@ export function desiredRepository(db: DatabaseClient) {
       const data = { ...rest, ...(json !== undefined && { steering: json }) };
       await db.desiredState.upsert({ where: { id: 1 }, create: { id: 1, ...data }, update: data });
       row.invalidate();
+      listeners.forEach((listener) => listener());
     },
   };
 }

@@ -5,6 +5,8 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Schemas } from '../src/inference/contract.ts';
+import { createFakeFeed } from './fake/feed.ts';
+import type { FakeFeed } from './fake/feed.ts';
 import { decode, encode, tokenText, vocabSize } from './fake/tokenizer.ts';
 import { generateScript } from './fake/script.ts';
 import type { Scenario } from './fake/script.ts';
@@ -28,6 +30,7 @@ export interface FakeInference {
   calls: string[];
   running: number;
   cancelled: number;
+  feed: FakeFeed;
   state(): Schemas['RuntimeState'];
   /** Forget everything, as a process that was killed and started again. */
   restart(): void;
@@ -36,6 +39,7 @@ export interface FakeInference {
 
 const dSae = 4096;
 const contextLength = 2048;
+const metricsMs = 2_000;
 
 export async function startFakeInference(port = 0): Promise<FakeInference> {
   let instanceId = randomUUID();
@@ -62,6 +66,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     calls: [],
     running: 0,
     cancelled: 0,
+    feed: createFakeFeed(() => fake.state()),
     state: () => ({
       instance_id: instanceId,
       model,
@@ -88,18 +93,23 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       instanceId = randomUUID();
       model = null;
       saes = [];
+      fake.feed.restart();
     },
     close: () =>
       new Promise((resolve) => {
+        clearInterval(ticking);
         server.close(() => resolve());
         server.closeAllConnections();
       }),
   };
 
+  const ticking = setInterval(() => fake.feed.metrics(), metricsMs);
+
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '/').split('?')[0] ?? '/';
     fake.calls.push(`${request.method} ${path}`);
-    const body = request.method === 'POST' ? await readJson(request, fake.onBody) : {};
+    if (path === '/feed') return fake.feed.listen(request, response);
+    const body = request.method === 'POST' || request.method === 'PUT' ? await readJson(request, fake.onBody) : {};
     if (path === '/generate') {
       fake.requestIds.push(request.headers['x-request-id'] as string | undefined);
       return generate(body as Schemas['GenerateRequest'], response);
@@ -117,9 +127,12 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
         return fake.state();
       case '/models/load':
         return load(body as Schemas['LoadModelRequest']);
+      case '/monitor':
+        return setMonitor(body as Schemas['MonitorState']);
       case '/models/unload':
         model = null;
         saes = [];
+        fake.feed.say();
         return fake.state();
       case '/models/inspect':
         return describeModel(String(body['path']));
@@ -127,6 +140,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
         return attach(body as Schemas['AttachSaeRequest']);
       case '/saes/detach':
         saes = saes.filter((sae) => sae.sae_id !== body['sae_id']);
+        fake.feed.say();
         return fake.state();
       case '/embeddings':
         return embed(body as unknown as Schemas['EmbedRequest']);
@@ -149,10 +163,16 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
 
   async function load(request: Schemas['LoadModelRequest']): Promise<Schemas['LoadedModel']> {
     loadingModelId = request.model_id;
+    const say = (stage: Schemas['LoadEvent']['stage'], message: string | null = null) =>
+      fake.feed.publish({ type: 'load', model_id: request.model_id, stage, message });
+    say('reading');
     const loadedBy = instanceId;
     await new Promise((resolve) => setTimeout(resolve, fake.loadDelayMs));
     loadingModelId = null;
-    if (request.path.includes('broken')) throw failure('MODEL_INCOMPATIBLE', 'The fake cannot load this model.');
+    if (request.path.includes('broken')) {
+      say('failed', 'The fake cannot load this model.');
+      throw failure('MODEL_INCOMPATIBLE', 'The fake cannot load this model.');
+    }
     const loaded: Schemas['LoadedModel'] = {
       model_id: request.model_id,
       path: request.path,
@@ -173,6 +193,8 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     if (loadedBy === instanceId) {
       model = loaded;
       saes = [];
+      say('ready');
+      fake.feed.say();
     }
     return loaded;
   }
@@ -195,6 +217,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       warnings: [],
     };
     saes = [...saes.filter((known) => known.sae_id !== sae.sae_id), sae];
+    fake.feed.say();
     return sae;
   }
 
@@ -204,6 +227,29 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
 
   function requireSae(saeId: string): void {
     if (!saes.some((sae) => sae.sae_id === saeId)) throw failure('SAE_NOT_ATTACHED', `${saeId} is not attached.`);
+  }
+
+  function setMonitor(body: Schemas['MonitorState']): Schemas['MonitorState'] {
+    for (const watch of body.watches) {
+      requireSae(watch.sae_id);
+      for (const index of watch.features ?? []) {
+        if (index >= dSae) throw failure('INVALID_FEATURE_INDEX', `Index ${index} is out of range.`);
+      }
+    }
+    return fake.feed.setMonitor(body);
+  }
+
+  /** Hands the tokens of a request to whoever watches, as they are generated. */
+  function watched(request: Schemas['GenerateRequest'], promptLength: number) {
+    const positions = new Map<number, number>();
+    return (event: Schemas['GenerateEvent']) => {
+      if (event.type !== 'delta') return;
+      for (const tokenId of event.token_ids ?? []) {
+        const position = positions.get(event.index) ?? promptLength;
+        positions.set(event.index, position + 1);
+        fake.feed.read(request.request_id, event.index, tokenId, position, false);
+      }
+    };
   }
 
   async function generate(request: Schemas['GenerateRequest'], response: ServerResponse): Promise<void> {
@@ -228,7 +274,8 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     const script = generateScript(request, scenario as Scenario, prompt, promptIds, fake.script);
     fake.running += 1;
     try {
-      const isWhole = await writeStream(response, script, scenario as Scenario);
+      promptIds.forEach((id, position) => fake.feed.read(request.request_id, 0, id, position, true));
+      const isWhole = await writeStream(response, script, scenario as Scenario, watched(request, promptIds.length));
       if (!isWhole) fake.cancelled += 1;
     } finally {
       fake.running -= 1;

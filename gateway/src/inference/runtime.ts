@@ -157,6 +157,7 @@ export function createRuntime({ client, readDesired, log, intervalMs }: RuntimeO
 
   /** A regular look, which does not make waiting requests doubt a settled state. */
   async function tick(): Promise<void> {
+    if (isClosed) return;
     const before = isSettled;
     const looking = kick();
     isSettled = before && state !== null;
@@ -201,6 +202,8 @@ export function createRuntime({ client, readDesired, log, intervalMs }: RuntimeO
       });
     },
     start: () => kick(),
+    /** Something happened in the sidecar: look now rather than at the next turn. */
+    look: () => void tick(),
     close() {
       isClosed = true;
       clearTimeout(timer);

@@ -27,5 +27,6 @@ export interface Lock {
   release(): Promise<void>;
 }
 
-export const openCache = (config: { redisUrl?: string | undefined }, log: Logger): Cache =>
-  config.redisUrl === undefined ? memoryCache({ log }) : redisCache({ url: config.redisUrl, log });
+/** Redis that does not answer at once is waited for a moment, then done without until it does. */
+export const openCache = async (config: { redisUrl?: string | undefined }, log: Logger): Promise<Cache> =>
+  config.redisUrl === undefined ? memoryCache({ log }) : await redisCache({ url: config.redisUrl, log });

@@ -1,5 +1,6 @@
 // Redis while it is there, this process's memory while it is not: its coming and going is a log line, never a user's error.
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import type { Cache, Lock } from './cache.ts';
@@ -8,6 +9,7 @@ import { memoryCache } from './memory.ts';
 const prefix = 'millm:';
 const lastRetryMs = 2_000;
 const commandTimeoutMs = 1_000;
+const firstWaitMs = 2_000;
 
 const extendOwn = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0`;
 const releaseOwn = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`;
@@ -15,7 +17,7 @@ const incrementOnce = `local n = redis.call('incrby', KEYS[1], ARGV[1])
 if redis.call('pttl', KEYS[1]) < 0 then redis.call('pexpire', KEYS[1], ARGV[2]) end
 return n`;
 
-export function redisCache({ url, log }: { url: string; log: Logger }): Cache {
+export async function redisCache({ url, log }: { url: string; log: Logger }): Promise<Cache> {
   const id = randomUUID();
   const local = memoryCache({ log });
   const listening = new Map<string, number>();
@@ -61,7 +63,8 @@ export function redisCache({ url, log }: { url: string; log: Logger }): Cache {
     const { from, message } = JSON.parse(text) as { from: string; message: unknown };
     if (from !== id) void local.publish(name.slice(prefix.length), message);
   });
-  for (const connection of [commands, bus]) connection.connect().catch((error: unknown) => see(false, error));
+  const connected = Promise.all([commands.connect(), bus.connect()]).catch((error: unknown) => see(false, error));
+  await Promise.race([connected, sleep(firstWaitMs, undefined, { ref: false })]);
 
   /** A failing command degrades; the next one tries again. */
   async function either<T>(remote: () => Promise<T>, instead: () => Promise<T>): Promise<T> {

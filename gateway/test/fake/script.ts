@@ -155,8 +155,8 @@ export function logprobOf(piece: string, count: number): Schemas['TokenLogprob']
   return { token_id: tokenId(piece), token: piece, bytes: bytes(piece), logprob: -0.125, top, special: false };
 }
 
-function activationsAt(
-  request: Schemas['GenerateRequest'],
+export function activationsAt(
+  request: Pick<Schemas['GenerateRequest'], 'activations'>,
   piece: string,
   position: number,
 ): Schemas['ActivationEntry'][] {

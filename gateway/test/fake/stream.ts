@@ -11,7 +11,12 @@ const lateError: Schemas['ErrorEvent'] = {
 };
 
 /** True when the stream ended as planned, false when the client left. */
-export async function writeStream(response: ServerResponse, script: Script, scenario: Scenario): Promise<boolean> {
+export async function writeStream(
+  response: ServerResponse,
+  script: Script,
+  scenario: Scenario,
+  onEvent: (event: Schemas['GenerateEvent']) => void = () => undefined,
+): Promise<boolean> {
   let isGone = false;
   const gone = new AbortController();
   response.on('close', () => {
@@ -45,6 +50,7 @@ export async function writeStream(response: ServerResponse, script: Script, scen
     }
     if (scenario === 'slow') await wait(30);
     if (isGone) return false;
+    onEvent(event);
     await send(event);
     if (event.type === 'delta') tokens += 1;
   }

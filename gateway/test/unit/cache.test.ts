@@ -43,7 +43,7 @@ async function stopRedis(): Promise<void> {
 }
 
 async function open(url?: string): Promise<Cache> {
-  const cache = openCache({ redisUrl: url }, log);
+  const cache = await openCache({ redisUrl: url }, log);
   onTestFinished(() => cache.close());
   if (url !== undefined) await until(() => cache.isShared());
   return cache;
@@ -188,7 +188,7 @@ describe.skipIf(server === null)('Redis', () => {
 
   it('not being there at the start is the same', async () => {
     logs.length = 0;
-    const cache = openCache({ redisUrl: 'redis://127.0.0.1:1' }, log);
+    const cache = await openCache({ redisUrl: 'redis://127.0.0.1:1' }, log);
     onTestFinished(() => cache.close());
     await cache.set('a', 1, 1_000);
     expect(await cache.get('a')).toBe(1);
