@@ -154,6 +154,9 @@ class Downloads:
             self._end(task, "cancelled")
         except SidecarError as error:
             self._end(task, "failed", error=error.body())
+        except OSError as error:
+            body = SidecarError("DOWNLOAD_FAILED", f"The cache directory cannot be used: {error.strerror}.").body()
+            self._end(task, "failed", error=body)
         except Exception as error:
             log.exception("download:unexpected", download_id=task.state.download_id, error=repr(error))
             body = SidecarError(
