@@ -105,11 +105,11 @@ class ModelRunner:
         want = torch.stack([expected[3], expected[-2], expected[4], expected[-1]]).float()
         if getattr(self.model, "is_quantized", False):
             # kernels differ by batch and length; what is checked is that it is the same model, not its rounding
-            error = ((got - want).norm() / want.norm()).item()
-            if not error <= QUANTIZED_ERROR:
+            relative = ((got - want).norm() / want.norm()).item()
+            if not relative <= QUANTIZED_ERROR:
                 raise SidecarError(
                     "MODEL_INCOMPATIBLE",
-                    f"Quantised like this, the model's answers depend on its batch (relative error {error:.2g}):"
+                    f"Quantised like this, the model's answers depend on its batch (relative error {relative:.2g}):"
                     " not served. Load it in another precision.",
                 )
             return
