@@ -20,6 +20,7 @@ from millm_inference.errors import SidecarError
 from millm_inference.interpret.attachment import Attachment, fit
 from millm_inference.interpret.buffers import SiteBuffer
 from millm_inference.interpret.compile import compile_plan
+from millm_inference.interpret.content import content_hash
 from millm_inference.interpret.hooks import installed
 from millm_inference.interpret.lookup import check_index, find
 from millm_inference.interpret.monitor import Observation, WatchTable, collect, wanted
@@ -74,7 +75,10 @@ class InterpretSession:
 
     def attach(self, sae_id: str, sae: Sae, path: str | None = None) -> AttachedSae:
         """Check that `sae` fits the model, move it beside the model, and make it available to new requests."""
-        moved = replace(sae, path=sae.path if path is None else path).to(self._like.device, self._like.dtype)
+        named = replace(
+            sae, path=sae.path if path is None else path, content_hash=sae.content_hash or content_hash(sae)
+        )
+        moved = named.to(self._like.device, self._like.dtype)
         fitted = fit(self._model, sae_id, moved)
         with self._lock:
             if sae_id in self._attached:
@@ -83,10 +87,11 @@ class InterpretSession:
         return _describe(fitted)
 
     def detach(self, sae_id: str) -> None:
-        """New requests do not find it any more; those running keep it."""
+        """New requests do not find it any more; those running keep it, and nobody watches it over the server."""
         with self._lock:
             find(self._attached, sae_id, "sae_id")
             self._attached = {name: a for name, a in self._attached.items() if name != sae_id}
+            self._monitors = tuple(watch for watch in self._monitors if watch.source.sae_id != sae_id)
 
     def attached(self) -> list[AttachedSae]:
         return [_describe(attachment) for attachment in self._attached.values()]
@@ -187,21 +192,23 @@ class InterpretSession:
             )
 
     def _sites(self, slot_lo: int, rows: int) -> BatchSites | None:
+        monitors = self._monitors
         plans = {
             slot - slot_lo: plan
-            for slot, plan in self._plans.items()
-            if slot_lo <= slot < slot_lo + rows and (plan.steers or plan.reads or self._monitors)
+            for slot, plan in sorted(self._plans.items())
+            if slot_lo <= slot < slot_lo + rows and (plan.steers or plan.reads or monitors)
         }
         if not plans:
             return None
-        if (slot_lo, rows) not in self._batches:
+        cached = self._batches.get((slot_lo, rows))
+        # A detach on another thread takes monitors away without touching the cache.
+        if cached is None or cached.monitors is not monitors:
             if len(self._batches) >= CACHED_BATCHES:
                 self._batches.pop(next(iter(self._batches)))
             with torch.inference_mode(False), torch.no_grad():
-                ordered = dict(sorted(plans.items()))
-                built = build_sites(self._model, ordered, self._monitors, slot_lo, rows, self._buffers, self._like)
-            self._batches[slot_lo, rows] = built
-        return self._batches[slot_lo, rows]
+                cached = build_sites(self._model, plans, monitors, slot_lo, rows, self._buffers, self._like)
+            self._batches[slot_lo, rows] = cached
+        return cached
 
     def _remember_nothing(self, slot: int, conditions: int) -> None:
         missing = conditions + 2 - self._memory.shape[1]

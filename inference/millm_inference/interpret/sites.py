@@ -41,6 +41,7 @@ class BatchSites:
 
     sites: list[Site]  # in the order the model passes them
     plans: Rows
+    monitors: Sequence[Watch]
     prompt_length: Tensor
     scopes: ScopeTable | None
     condition_count: int
@@ -88,6 +89,7 @@ def build_sites(
     return BatchSites(
         sites=sorted(sites.values(), key=lambda site: site.place.order),
         plans=plans,
+        monitors=monitors,
         prompt_length=torch.tensor(lengths, device=like.device),
         scopes=scope_table(plans, width, like.device),
         condition_count=conditions,

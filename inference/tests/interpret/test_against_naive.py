@@ -151,7 +151,7 @@ def requested(draw, index: int) -> FeatureSteering:
     return feature(op, index, number, sae_id, **more)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.data())
 def test_any_request_among_others(data):
     rows = [

@@ -223,6 +223,100 @@ MISTUDIO = {
 }
 
 
+def test_attention_saes_of_gpt2_name_their_hook_beside_the_file(tmp_path):
+    torch.save(_standard(), tmp_path / "gpt2-small_L5_Hcat_z.pt")
+    config = {"act_name": "blocks.5.attn.hook_z", "act_size": 4, "dict_size": 6}
+    (tmp_path / "gpt2-small_L5_Hcat_z_cfg.json").write_text(json.dumps(config))
+    sae = load_sae(tmp_path / "gpt2-small_L5_Hcat_z.pt")
+    assert (sae.hook, sae.layer, sae.apply_b_dec_to_input) == ("blocks.5.attn.hook_z", 5, True)
+
+
+def test_qwen_scope_files_are_transposed_top_k(tmp_path):
+    folder = tmp_path / "SAE-Res-Qwen3-1.7B-Base-W32K-L0_50"
+    folder.mkdir()
+    t = _standard(4, 64)
+    torch.save({**t, "W_enc": t["W_enc"].T, "W_dec": t["W_dec"].T}, folder / "layer3.sae.pt")
+    sae = load_sae(folder / "layer3.sae.pt")
+    assert (sae.architecture, sae.k, sae.hook) == ("topk", 50, "blocks.3.hook_resid_post")
+    torch.testing.assert_close(sae.W_dec, t["W_dec"])
+
+
+def test_bare_transcoders_are_known_by_their_path(tmp_path):
+    folder = tmp_path / "qwen3-0.6b-transcoders"
+    folder.mkdir()
+    t = _standard()
+    save_file({**t, "W_enc": t["W_enc"].T.contiguous()}, folder / "layer_5.safetensors")
+    sae = load_sae(folder / "layer_5.safetensors")
+    assert (sae.architecture, sae.hook, sae.hook_out) == (
+        "transcoder",
+        "blocks.5.mlp.hook_in",
+        "blocks.5.hook_mlp_out",
+    )
+    torch.testing.assert_close(sae.W_enc, t["W_enc"])
+
+
+def test_the_distillations_of_llama_scope_keep_thresholds_as_logarithms(tmp_path):
+    t = _standard()
+    file = {"encoder.weight": t["W_enc"].T, "encoder.bias": t["b_enc"], "decoder.weight": t["W_dec"].T}
+    file |= {"decoder.bias": t["b_dec"], "log_jumprelu_threshold": torch.full((6,), -1.0)}
+    save_file({name: x.contiguous() for name, x in file.items()}, tmp_path / "sae_weights.safetensors")
+    config = {"d_model": 4, "expansion_factor": 1.5, "hook_point_in": "blocks.7.hook_resid_post"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SidecarError, match="norm_scaling_factor"):
+        load_sae(tmp_path)
+    sae = load_sae(tmp_path, SaeOverrides(norm_scaling_factor=2.0))
+    assert (sae.format, sae.layer) == ("llama-scope", 7)
+    torch.testing.assert_close(sae.threshold, torch.full((6,), -1.0).exp())
+    torch.testing.assert_close(sae.W_dec, t["W_dec"] / 2)
+
+
+@pytest.mark.parametrize(
+    ("submodule", "hook"),
+    [
+        ("resid_post_layer_3", "hook_resid_post"),
+        ("mlp_layer_3", "hook_mlp_out"),
+        ("attention_layer_3", "hook_attn_out"),
+    ],
+)
+def test_dictionary_learning_takes_the_hook_from_its_trainer(tmp_path, submodule, hook):
+    layout = LAYOUTS["dictionary_learning-AutoEncoderTopK"]
+    trainer = {**layout["config"]["trainer"], "submodule_name": submodule, "lm_name": "org/model"}
+    sae = load_sae(write_layout({**layout, "config": {"trainer": trainer}}, tmp_path))
+    assert (sae.hook, sae.layer, sae.model) == (f"blocks.3.{hook}", 3, "org/model")
+
+
+def test_an_unset_threshold_is_refused(tmp_path):
+    layout = LAYOUTS["dictionary_learning-BatchTopKSAE"]
+    unset = {**layout, "tensors": {**layout["tensors"], "threshold": -1}}
+    with pytest.raises(SidecarError, match="unset"):
+        load_sae(write_layout(unset, tmp_path))
+
+
+def test_several_files_need_a_choice(tmp_path):
+    for name in ("a", "b"):
+        save_file(_standard(), tmp_path / f"{name}.safetensors")
+    with pytest.raises(SidecarError, match="name one"):
+        load_sae(tmp_path)
+    assert load_sae(tmp_path / "a.safetensors").d_sae == 6
+
+
+DAMAGED = {
+    "cfg.json": "JSON",
+    "params.npz": "npz",
+    "ae.pt": "damaged",
+    "checkpoint.safetensors": "safetensors",
+    "x.safetensors": "safetensors",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_files_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"not what it says")
+    with pytest.raises(SidecarError, match=DAMAGED[name]) as refused:
+        load_sae(tmp_path)
+    assert refused.value.code == "SAE_INCOMPATIBLE"
+
+
 class TestMiStudio:
     def test_the_folder_tells_the_hook(self, tmp_path):
         sae = load_sae(_write(tmp_path / "layer_5_mlp", MISTUDIO, _standard()))

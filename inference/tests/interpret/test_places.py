@@ -90,7 +90,7 @@ def test_gpt2_embeddings_are_hooked_before_positions_are_added():
 
 
 def test_the_last_block_is_read_before_the_final_norm():
-    model = tiny_model("llama")
+    model = tiny_model.__wrapped__("llama")
     seen = values_at(model, ["blocks.2.hook_resid_post"])["blocks.2.hook_resid_post"]
     hidden = model(IDS, output_hidden_states=True).hidden_states[-1]
     assert not torch.allclose(seen, hidden)

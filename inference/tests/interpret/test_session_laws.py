@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache, LlamaForCausalLM
 
-from millm_inference.contract import ActivationsRequest, Feature, SteeringCondition, SteeringScope
+from millm_inference.contract import ActivationsRequest, Feature, MonitorWatch, SteeringCondition, SteeringScope
 from millm_inference.engine.interpreter import ForwardBatch, PromptTokens, Reading
 from millm_inference.errors import SidecarError
 from millm_inference.interpret.plan import CompiledPlan
@@ -34,7 +34,8 @@ KINDS_OF_STEERING = {
 
 @pytest.fixture
 def model():
-    model = tiny_model("llama")
+    # Not the shared one: transformers leaves hooks of its own on models once asked for hidden states.
+    model = tiny_model.__wrapped__("llama")
     yield model
     assert hook_count(model) == 0
 
@@ -349,6 +350,47 @@ class TestReadings:
         assert plan.needs_prompt
         read, _ = forward(model, session, batch)
         assert torch.equal(plain, read)
+
+
+class TestWatchingTheServer:
+    WATCHES = (MonitorWatch(sae_id="sae", top_k=2), MonitorWatch(sae_id="late", features=[Feature(4)]))
+
+    def test_every_open_row_is_read_besides_its_own_readings(self, model):
+        session = session_with(model, {"sae": random_sae(), "late": random_sae("topk", hook="blocks.2.hook_mlp_out")})
+        prompt = PromptTokens((5, 6))
+        session.open(0, None, prompt)
+        open_row(session, 1, [feature("clamp", 1, 2.0)], ActivationsRequest(sae_id="sae", top_k=1), prompt)
+        assert [session.reads(slot) for slot in range(3)] == [False, True, False]
+        session.watch(self.WATCHES)
+        assert [session.reads(slot) for slot in range(3)] == [True, True, False]
+        _, trace = forward(model, session, batch_of([5, 6, 7], [5, 6, 7], [5, 6, 7]))
+        readings = trace.readings()
+        assert {(r.slot, r.sae_id) for r in readings if r.monitor} == {(s, n) for s in (0, 1) for n in ("sae", "late")}
+        assert [(r.slot, r.position) for r in readings if not r.monitor] == [(1, 2)]
+        assert trace.steered == {1: 3}
+
+    def test_watching_ends_and_leaves_plain_rows_without_hooks(self, model):
+        session = session_with(model, {"sae": random_sae(), "late": random_sae(hook="blocks.2.hook_mlp_out")})
+        session.open(0, None, PromptTokens((5, 6)))
+        session.watch(self.WATCHES)
+        session.watch([])
+        _, trace = forward(model, session, batch_of([5]))
+        assert trace is None
+
+    def test_a_detached_sae_is_not_watched_any_more(self, model):
+        session = session_with(model, {"sae": random_sae(), "late": random_sae(hook="blocks.2.hook_mlp_out")})
+        session.open(0, None, PromptTokens((5, 6)))
+        session.watch(self.WATCHES)
+        forward(model, session, batch_of([5]))
+        session.detach("sae")
+        _, trace = forward(model, session, batch_of([5]))
+        assert {reading.sae_id for reading in trace.readings()} == {"late"}
+
+    def test_what_is_not_attached_cannot_be_watched(self, model):
+        session = session_with(model, {"sae": random_sae()})
+        with pytest.raises(SidecarError) as refused:
+            session.watch(self.WATCHES)
+        assert (refused.value.code, refused.value.param) == ("SAE_NOT_ATTACHED", "watches[1].sae_id")
 
 
 BF16 = {"atol": 0.02, "rtol": 0.01}

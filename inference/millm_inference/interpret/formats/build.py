@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from millm_inference.contract import SaeOverrides
+from millm_inference.interpret.content import content_hash
 from millm_inference.interpret.folds import fold_activation_norm
 from millm_inference.interpret.formats.files import refuse
 from millm_inference.interpret.formats.parsed import Parsed
@@ -62,21 +60,6 @@ def build(parsed: Parsed, overrides: SaeOverrides, path: Path, size_bytes: int) 
         sae = fold_activation_norm(sae)
     object.__setattr__(sae, "content_hash", content_hash(sae))
     return sae
-
-
-def content_hash(sae: Sae) -> str:
-    """Names what the SAE computes: tensors and flags, not where it lay or hangs."""
-    digest = hashlib.sha256()
-    flags = (sae.architecture, sae.normalization, sae.apply_b_dec_to_input, sae.k, sae.rescale_acts_by_decoder_norm)
-    digest.update(json.dumps(flags).encode())
-    for field in fields(sae):
-        value = getattr(sae, field.name)
-        if field.init and isinstance(value, Tensor):
-            digest.update(f"{field.name}{tuple(value.shape)}".encode())
-            # The encoder lies feature by feature: hash it as it lies, without a copy.
-            laid = value.T if field.name == "W_enc" else value
-            digest.update(laid.contiguous().numpy().data.cast("B"))
-    return digest.hexdigest()
 
 
 def _checked(parsed: Parsed) -> dict[str, Tensor]:
