@@ -10,15 +10,12 @@ import type { Config } from './config.ts';
 import { desiredRepository } from './desired.ts';
 import { renderApi, renderOpenAi } from './errors.ts';
 import { featureRepository } from './features/repository.ts';
-import { featureRoutes } from './features/routes.ts';
-import { featureService } from './features/service.ts';
 import { inferenceClient } from './inference/client.ts';
 import { createRuntime } from './inference/runtime.ts';
 import type { Desired } from './inference/runtime.ts';
 import { composeLive } from './live.ts';
+import { composeManagement } from './management.ts';
 import { modelRepository } from './models/repository.ts';
-import { modelRoutes } from './models/routes.ts';
-import { modelService } from './models/service.ts';
 import { monitorRoutes } from './monitoring/routes.ts';
 import { chatService } from './openai/chat.ts';
 import { generationService } from './openai/generation.ts';
@@ -30,10 +27,7 @@ import { describeApi } from './plugins/openapi.ts';
 import { addRequestContext, requestId } from './plugins/request-context.ts';
 import { openScope } from './plugins/scope.ts';
 import { serveWeb } from './plugins/web.ts';
-import { profileRepository } from './profiles/repository.ts';
 import { saeRepository } from './saes/repository.ts';
-import { saeRoutes } from './saes/routes.ts';
-import { saeService } from './saes/service.ts';
 import { steeringRoutes } from './steering/routes.ts';
 import { steeringService } from './steering/service.ts';
 import { openCache } from './storage/cache.ts';
@@ -50,7 +44,6 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   const models = modelRepository(database.client);
   const saes = saeRepository(database.client);
   const features = featureRepository(database.client);
-  const profiles = profileRepository(database.client);
   const desired = desiredRepository(database.client);
   if (config.bootstrapPath !== undefined) {
     await applyManifest(config.bootstrapPath, { models, saes, features, desired, log });
@@ -63,12 +56,11 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     intervalMs: config.reconcileIntervalMs,
     readDesired: async () => toContract(await desired.read(), await models.list(), await saes.list()),
   });
-  const modelsOf = modelService({ models, desired, runtime, waitMs: config.modelWaitMs });
-  const saesOf = saeService({ saes, models, desired, runtime });
-  const featuresOf = featureService({ features, saes: saesOf, client });
+  const management = composeManagement({ config, database, client, runtime, models, saes, features, desired, log });
+  const { models: modelsOf, features: featuresOf } = management;
   const steering = steeringService({
     desired,
-    findProfile: profiles.find,
+    findProfile: management.profiles.forRequest,
     attached: () => runtime.state()?.saes ?? [],
     label: featuresOf.label,
   });
@@ -92,6 +84,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   });
   app.addHook('onClose', async () => {
     runtime.close();
+    await management.close();
     await client.close();
   });
 
@@ -109,6 +102,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
       acceptJsonOnly(v1);
       await allowBrowsers(v1, config.corsOrigins);
       requireKey(v1, config.apiKeys, (request) => !config.guardModels && isModelListing(request.url));
+      management.logRequests(v1);
       await v1.register(openAiRoutes, {
         models: modelsOf,
         chat,
@@ -125,9 +119,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
       const scope = openScope(api, renderApi);
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
       await api.register(systemRoutes, { runtime, backend: database.backend, isDraining: () => isDraining });
-      await api.register(modelRoutes, { prefix: '/models', models: modelsOf });
-      await api.register(saeRoutes, { prefix: '/saes', saes: saesOf });
-      await api.register(featureRoutes, { prefix: '/saes', features: featuresOf });
+      await management.register(api);
       await api.register(steeringRoutes, { prefix: '/steering', steering });
       await api.register(activationRoutes, { prefix: '/activations', activations });
       await api.register(monitorRoutes, { prefix: '/monitor', monitoring: live.monitoring });
@@ -138,7 +130,9 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
 
   live.install(app);
   await serveWeb(app, config);
-  app.addHook('onReady', async () => void runtime.start());
+  app.addHook('onReady', async () => {
+    void runtime.start().then(management.start);
+  });
   return app;
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { FeatureRow } from './repository.ts';
 
 export const featureWire = z
   .object({
@@ -39,4 +40,24 @@ export const labelsFile = z.object({
       contexts: z.array(z.unknown()).nullish(),
     }),
   ),
+});
+
+export const toFeature = (row: FeatureRow): FeatureWire => ({
+  index: row.index,
+  label: row.label,
+  density: row.density,
+  max_activation: row.maxActivation,
+});
+
+/** A line of the labels file: what an import takes back. */
+export const exportedFeature = z.object({
+  ...featureWire.shape,
+  promoted: z.array(z.unknown()).optional(),
+  contexts: z.array(z.unknown()).optional(),
+});
+
+export const toExported = (row: FeatureRow): z.output<typeof exportedFeature> => ({
+  ...toFeature(row),
+  ...(Array.isArray(row.promoted) && { promoted: row.promoted as unknown[] }),
+  ...(Array.isArray(row.contexts) && { contexts: row.contexts as unknown[] }),
 });

@@ -2,8 +2,9 @@ import { AppError } from '../errors.ts';
 import type { InferenceClient } from '../inference/client.ts';
 import type { ActivationEntry } from '../inference/contract.ts';
 import type { SaeService } from '../saes/service.ts';
-import type { FeatureQuery, FeatureRepository, FeatureRow } from './repository.ts';
-import type { FeatureDetail, FeatureWire } from './schemas.ts';
+import type { FeatureQuery, FeatureRepository } from './repository.ts';
+import { toFeature as toWire } from './schemas.ts';
+import type { FeatureDetail } from './schemas.ts';
 
 export interface FeatureServiceOptions {
   features: FeatureRepository;
@@ -17,13 +18,6 @@ export interface LabelledEntry extends Omit<ActivationEntry, 'features'> {
 
 export type Labeller = (entries: readonly ActivationEntry[]) => LabelledEntry[];
 export type FeatureService = ReturnType<typeof featureService>;
-
-const toWire = (row: FeatureRow): FeatureWire => ({
-  index: row.index,
-  label: row.label,
-  density: row.density,
-  max_activation: row.maxActivation,
-});
 
 export function featureService({ features, saes, client }: FeatureServiceOptions) {
   return {
@@ -56,7 +50,7 @@ export function featureService({ features, saes, client }: FeatureServiceOptions
         promoted: geometry?.promoted ?? storedTokens(row?.promoted),
         suppressed: geometry?.suppressed ?? [],
         nearest: (geometry?.nearest ?? []).map((near) => ({ ...near, label: labels.get(near.index) ?? null })),
-        neuronpedia_url: null,
+        neuronpedia_url: neuronpediaUrl(sae.row.info, index),
       };
     },
 
@@ -88,4 +82,10 @@ function storedTokens(promoted: unknown): FeatureDetail['promoted'] {
       },
     ];
   });
+}
+
+function neuronpediaUrl(info: unknown, index: number): string | null {
+  const id = (info as { neuronpedia_id?: unknown } | null)?.neuronpedia_id;
+  if (typeof id !== 'string' || !/^[\w.-]+(\/[\w.-]+)+$/.test(id)) return null;
+  return `https://www.neuronpedia.org/${id}/${index}`;
 }

@@ -1,6 +1,6 @@
 import { cached } from '../storage/cached.ts';
 import type { DatabaseClient } from '../storage/database.ts';
-import type { Model } from '../storage/generated/client.ts';
+import type { Model, Prisma } from '../storage/generated/client.ts';
 
 export type ModelRow = Model;
 export type ModelRepository = ReturnType<typeof modelRepository>;
@@ -38,6 +38,17 @@ export function modelRepository(db: DatabaseClient) {
       });
       all.invalidate();
       return row;
+    },
+    /** Two that ask at once for one name get one row. */
+    async create(model: Omit<Prisma.ModelCreateManyInput, 'id'>): Promise<ModelRow> {
+      const id = slug(model.name);
+      await db.model.createMany({ data: [{ id, ...model }], skipDuplicates: true });
+      all.invalidate();
+      return db.model.findUniqueOrThrow({ where: { id } });
+    },
+    async remove(id: string): Promise<void> {
+      await db.model.deleteMany({ where: { id } });
+      all.invalidate();
     },
     async update(id: string, change: Parameters<DatabaseClient['model']['update']>[0]['data']): Promise<void> {
       await db.model.update({ where: { id }, data: change });

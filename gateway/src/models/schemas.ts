@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { repository } from '../downloads/schemas.ts';
 import type { ModelView } from './service.ts';
 
 export const modelWire = z
@@ -20,15 +21,53 @@ export const modelWire = z
     progress: z.number(),
     locked: z.boolean(),
     error: z.string().nullable(),
+    source: z.enum(['manifest', 'hub', 'local']),
+    trust_remote_code: z.boolean(),
+    download_id: z.string().nullable(),
     created_at: z.string(),
   })
   .meta({ id: 'Model' });
+
+const quantization = z.enum(['Q4', 'Q8', 'FP16', 'BF16', 'FP32']).nullish();
+/** Running a repository's own code is never the default. */
+const consent = z.boolean().default(false);
+
+export const previewBody = z.object(repository);
+export const downloadBody = z.object({ ...repository, quantization, trust_remote_code: consent });
+export const importBody = z.object({
+  path: z.string().min(1).max(4096).describe("A directory or a .gguf file on the inference service's disk."),
+  name: z
+    .string()
+    .max(200)
+    .regex(/^[^\s/][^\s]*$/, 'expected a name without spaces')
+    .optional(),
+  quantization,
+  trust_remote_code: consent,
+});
+
+export const previewWire = z
+  .object({
+    repo_id: z.string(),
+    revision: z.string(),
+    files: z.array(z.object({ path: z.string(), size_bytes: z.number() })),
+    size_bytes: z.number(),
+    gated: z.boolean(),
+    license: z.string().nullish(),
+    architecture: z.string().nullish(),
+    parameters: z.number().nullish(),
+    context_length: z.number().nullish(),
+    requires_trust_remote_code: z.boolean(),
+    memory: z.array(z.object({ quantization: z.string(), memory_bytes: z.number(), fits: z.boolean() })),
+    disk_free_bytes: z.number(),
+    warnings: z.array(z.string()),
+  })
+  .meta({ id: 'ModelPreview' });
 
 export type ModelWire = z.output<typeof modelWire>;
 
 const toNumber = (value: bigint | null) => (value === null ? null : Number(value));
 
-export function toWire({ row, status, loaded, error }: ModelView): ModelWire {
+export function toWire({ row, status, loaded, error, progress }: ModelView): ModelWire {
   return {
     id: row.id,
     name: row.name,
@@ -44,9 +83,12 @@ export function toWire({ row, status, loaded, error }: ModelView): ModelWire {
     size_bytes: toNumber(row.sizeBytes),
     memory_bytes: loaded?.memory_bytes ?? null,
     status,
-    progress: status === 'loaded' || status === 'ready' ? 100 : 0,
+    progress,
     locked: row.locked,
     error,
+    source: row.source as 'manifest' | 'hub' | 'local',
+    trust_remote_code: row.trustRemoteCode,
+    download_id: row.downloadId,
     created_at: row.createdAt.toISOString(),
   };
 }

@@ -1,6 +1,8 @@
 // What a model's status is, and how a request gets the model it names: desired state first, then a bounded wait.
 import { AppError } from '../errors.ts';
 import type { DesiredRepository } from '../desired.ts';
+import { isRunning, percent } from '../downloads/progress.ts';
+import type { Progress } from '../downloads/progress.ts';
 import type { LoadedModel } from '../inference/contract.ts';
 import type { Runtime } from '../inference/runtime.ts';
 import type { ModelRepository, ModelRow } from './repository.ts';
@@ -12,6 +14,8 @@ export interface ModelView {
   status: ModelStatus;
   loaded: LoadedModel | null;
   error: string | null;
+  /** Percent of its download; 100 when it is here. */
+  progress: number;
 }
 
 export interface ModelServiceOptions {
@@ -19,11 +23,13 @@ export interface ModelServiceOptions {
   desired: DesiredRepository;
   runtime: Runtime;
   waitMs: number;
+  /** What is known of a download, by its id. */
+  download?: (id: string | null) => Progress | null;
 }
 
 export type ModelService = ReturnType<typeof modelService>;
 
-export function modelService({ models, desired, runtime, waitMs }: ModelServiceOptions) {
+export function modelService({ models, desired, runtime, waitMs, download = () => null }: ModelServiceOptions) {
   const loadedNow = (row: ModelRow): LoadedModel | null => {
     const model = runtime.state()?.model;
     return model?.model_id === row.id ? model : null;
@@ -31,9 +37,11 @@ export function modelService({ models, desired, runtime, waitMs }: ModelServiceO
 
   function view(row: ModelRow): ModelView {
     const loaded = loadedNow(row);
-    const failure = runtime.modelError(row.id)?.message ?? row.error;
-    const status = statusOf(row, loaded, failure);
-    return { row, status, loaded, error: status === 'error' ? failure : null };
+    const coming = row.path === null ? download(row.downloadId) : null;
+    const failure = runtime.modelError(row.id)?.message ?? row.error ?? whyNotComing(coming);
+    const status = coming && isRunning(coming.state) ? 'downloading' : statusOf(row, loaded, failure);
+    const progress = coming ? percent(coming) : status === 'ready' || status === 'loaded' ? 100 : 0;
+    return { row, status, loaded, error: status === 'error' ? failure : null, progress };
   }
 
   function statusOf(row: ModelRow, loaded: LoadedModel | null, failure: string | null): ModelStatus {
@@ -98,7 +106,7 @@ export function modelService({ models, desired, runtime, waitMs }: ModelServiceO
 
     async load(id: string): Promise<ModelView> {
       const { row } = await get(id);
-      if (row.path === null || row.status === 'downloading') {
+      if (row.path === null) {
         throw new AppError('CONFLICT', `The model "${row.name}" is not downloaded yet.`);
       }
       await want(row);
@@ -116,6 +124,30 @@ export function modelService({ models, desired, runtime, waitMs }: ModelServiceO
       return view(row);
     },
 
+    /** Stops what is under way: its download, or the wish to have it loaded. */
+    async cancel(id: string, cancelDownload: (downloadId: string) => Promise<unknown>): Promise<ModelView> {
+      const { row, status } = await get(id);
+      if (status === 'downloading' && row.downloadId !== null) await cancelDownload(row.downloadId);
+      else if (status === 'loading') {
+        if (row.locked) throw new AppError('MODEL_LOCKED', `The model "${row.name}" is locked.`);
+        if ((await desired.get()).modelId === row.id) await desired.update({ modelId: null });
+        void runtime.kick();
+      } else throw new AppError('CONFLICT', `Nothing to cancel: the model "${row.name}" is ${status}.`);
+      return get(id);
+    },
+
+    /** Refuses what must not be deleted, and stops wanting it. */
+    async release(id: string): Promise<ModelRow> {
+      const { row, status } = await get(id);
+      if (row.locked) throw new AppError('MODEL_LOCKED', `The model "${row.name}" is locked.`);
+      if (status === 'loaded' || status === 'loading') {
+        throw new AppError('CONFLICT', `The model "${row.name}" is ${status}; unload it first.`);
+      }
+      if ((await desired.get()).modelId === row.id) await desired.update({ modelId: null });
+      runtime.forgetFailures(`model:${row.id}`);
+      return row;
+    },
+
     async setLocked(id: string, locked: boolean): Promise<ModelView> {
       const { row } = await get(id);
       if (locked) await refuseWhenLocked(row);
@@ -123,4 +155,9 @@ export function modelService({ models, desired, runtime, waitMs }: ModelServiceO
       return get(id);
     },
   };
+}
+
+function whyNotComing(progress: Progress | null): string | null {
+  if (progress === null || isRunning(progress.state) || progress.state === 'done') return null;
+  return progress.error?.message ?? (progress.state === 'cancelled' ? 'The download was cancelled.' : null);
 }

@@ -1,34 +1,188 @@
+// Profiles and their features. A profile is written with its features in one transaction, or not at all.
+import { randomBytes } from 'node:crypto';
+import { cached } from '../storage/cached.ts';
+import { Prisma } from '../storage/generated/client.ts';
 import type { DatabaseClient } from '../storage/database.ts';
 import type { ProfileSteering } from '../steering/resolve.ts';
-import { steeringFeature } from '../steering/schemas.ts';
+import type { Steering } from '../steering/schemas.ts';
+import type { Format, Target } from './exchange/draft.ts';
 
+/** What steering needs of a profile. */
 export interface StoredProfile extends ProfileSteering {
   id: string;
   modelName: string | null;
 }
 
+export interface StoredTarget extends Target {
+  /** The SAE of ours that it is; null = none yet. */
+  bound: string | null;
+}
+
+export interface RecordFeature {
+  index: number;
+  op: string;
+  strength: number | null;
+  label: string | null;
+  options: Record<string, unknown> | null;
+  saeId: string | null;
+  layer: number | null;
+}
+
+export interface ProfileSummary {
+  id: string;
+  name: string;
+  description: string | null;
+  format: Format;
+  modelName: string | null;
+  saeId: string | null;
+  intensity: number;
+  intensityMin: number | null;
+  intensityMax: number | null;
+  targets: StoredTarget[];
+  warnings: string[];
+  rung: number | null;
+  acknowledged: boolean;
+  edited: boolean;
+  featureCount: number;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+export interface ProfileRecord extends ProfileSummary {
+  document: string | null;
+  features: RecordFeature[];
+}
+
+export type NewProfile = Omit<
+  ProfileRecord,
+  'id' | 'createdAt' | 'updatedAt' | 'featureCount' | 'acknowledged' | 'edited'
+>;
+export type ProfileChange = Partial<Omit<ProfileRecord, 'id' | 'createdAt' | 'updatedAt' | 'featureCount'>>;
 export type ProfileRepository = ReturnType<typeof profileRepository>;
 
+/** A name that somebody else has. */
+export class NameTaken extends Error {}
+
+const newId = () => `prof_${randomBytes(6).toString('hex')}`;
+const withFeatures = { features: { orderBy: { position: 'asc' as const } } };
+
 export function profileRepository(db: DatabaseClient) {
+  const all = cached(1_000, async () => {
+    const rows = await db.profile.findMany({ orderBy: { createdAt: 'asc' }, omit: { document: true } });
+    return rows.map(toSummary);
+  });
+
   return {
+    list: all.get,
+
     /** By id or by name; an id wins. */
-    async find(nameOrId: string): Promise<StoredProfile | null> {
+    async find(nameOrId: string): Promise<ProfileRecord | null> {
       const rows = await db.profile.findMany({
         where: { OR: [{ id: nameOrId }, { name: nameOrId }] },
-        include: { features: { orderBy: { position: 'asc' } } },
+        include: withFeatures,
       });
       const row = rows.find(({ id }) => id === nameOrId) ?? rows[0];
-      if (!row) return null;
-      return {
-        id: row.id,
-        name: row.name,
-        modelName: row.modelName,
-        saeId: row.saeId,
-        intensity: row.intensity,
-        features: row.features.map(({ index, op, strength, saeId, options }) =>
-          steeringFeature.parse({ ...(options as object | null), index, op, strength, sae_id: saeId }),
-        ),
-      };
+      return row ? toRecord(row) : null;
     },
+
+    async get(id: string): Promise<ProfileRecord | null> {
+      const row = await db.profile.findUnique({ where: { id }, include: withFeatures });
+      return row ? toRecord(row) : null;
+    },
+
+    async create({ features, ...profile }: NewProfile): Promise<ProfileRecord> {
+      const row = await unique(() =>
+        db.profile.create({
+          data: {
+            id: newId(),
+            ...profile,
+            targets: profile.targets as unknown as Prisma.InputJsonValue,
+            featureCount: features.length,
+            features: { createMany: { data: features.map(toRow) } },
+          },
+          include: withFeatures,
+        }),
+      );
+      all.invalidate();
+      return toRecord(row);
+    },
+
+    /** With `active`, what the active configuration becomes in the same transaction. */
+    async update(
+      id: string,
+      { features, targets, ...change }: ProfileChange,
+      active?: Steering,
+    ): Promise<ProfileRecord> {
+      const data: Prisma.ProfileUpdateInput = {
+        ...change,
+        ...(targets && { targets: targets as unknown as Prisma.InputJsonValue }),
+        ...(features && {
+          featureCount: features.length,
+          features: { deleteMany: {}, createMany: { data: features.map(toRow) } },
+        }),
+      };
+      const [row] = await unique(() =>
+        db.$transaction([
+          db.profile.update({ where: { id }, data, include: withFeatures }),
+          ...(active
+            ? [
+                db.desiredState.updateMany({
+                  where: { activeProfileId: id },
+                  data: { steering: active as Prisma.InputJsonValue },
+                }),
+              ]
+            : []),
+        ]),
+      );
+      all.invalidate();
+      return toRecord(row as Parameters<typeof toRecord>[0]);
+    },
+
+    /** Deleting the active profile empties the active configuration with it. */
+    async remove(id: string): Promise<void> {
+      await db.$transaction([
+        db.desiredState.updateMany({
+          where: { activeProfileId: id },
+          data: { activeProfileId: null, steering: Prisma.DbNull },
+        }),
+        db.profile.deleteMany({ where: { id } }),
+      ]);
+      all.invalidate();
+    },
+  };
+}
+
+async function unique<T>(action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof Prisma.PrismaClientKnownRequestError && error.code === 'P2002') throw new NameTaken();
+    throw error;
+  }
+}
+
+function toRow({ options, ...feature }: RecordFeature, position: number) {
+  return { ...feature, position, options: options === null ? Prisma.DbNull : (options as Prisma.InputJsonValue) };
+}
+
+type SummaryRow = Omit<Prisma.ProfileGetPayload<object>, 'document'>;
+
+function toSummary(row: SummaryRow): ProfileSummary {
+  return {
+    ...row,
+    format: row.format as Format,
+    targets: row.targets as unknown as StoredTarget[],
+    warnings: row.warnings as string[],
+  };
+}
+
+function toRecord(row: Prisma.ProfileGetPayload<{ include: { features: true } }>): ProfileRecord {
+  return {
+    ...toSummary(row),
+    document: row.document,
+    features: row.features.map(({ profileId: _id, position: _position, options, ...feature }) => ({
+      ...feature,
+      options: options as Record<string, unknown> | null,
+    })),
   };
 }

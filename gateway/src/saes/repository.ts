@@ -1,6 +1,6 @@
 import { cached } from '../storage/cached.ts';
 import type { DatabaseClient } from '../storage/database.ts';
-import type { Sae } from '../storage/generated/client.ts';
+import type { Prisma, Sae } from '../storage/generated/client.ts';
 
 export type SaeRow = Sae;
 export type SaeRepository = ReturnType<typeof saeRepository>;
@@ -26,6 +26,16 @@ export function saeRepository(db: DatabaseClient) {
       });
       all.invalidate();
       return row;
+    },
+    /** Two that ask at once for one id get one row. */
+    async create(sae: Prisma.SaeCreateManyInput): Promise<SaeRow> {
+      await db.sae.createMany({ data: [sae], skipDuplicates: true });
+      all.invalidate();
+      return db.sae.findUniqueOrThrow({ where: { id: sae.id } });
+    },
+    async remove(id: string): Promise<void> {
+      await db.sae.deleteMany({ where: { id } });
+      all.invalidate();
     },
     async update(id: string, change: Parameters<DatabaseClient['sae']['update']>[0]['data']): Promise<void> {
       await db.sae.update({ where: { id }, data: change });

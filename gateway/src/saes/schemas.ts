@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pathInRepository, repository } from '../downloads/schemas.ts';
 import type { SaeView } from './service.ts';
 
 export const saeWire = z
@@ -17,6 +18,11 @@ export const saeWire = z
     operations: z.array(z.string()),
     warnings: z.array(z.string()),
     status: z.enum(['downloading', 'ready', 'attached', 'error']),
+    progress: z.number(),
+    revision: z.string().nullable(),
+    source: z.enum(['manifest', 'hub', 'local']),
+    format: z.string().nullable(),
+    download_id: z.string().nullable(),
     size_bytes: z.number().nullable(),
     memory_bytes: z.number().nullable(),
     error: z.string().nullable(),
@@ -26,7 +32,75 @@ export const saeWire = z
 
 export const placement = z.object({ layer: z.int().min(0).optional(), hook: z.string().min(1).optional() });
 
-export function toWire({ row, attached, modelName, error }: SaeView): z.output<typeof saeWire> {
+export const previewBody = z.object(repository);
+
+export const downloadBody = z
+  .object({
+    ...repository,
+    repo_id: repository.repo_id.optional(),
+    path: pathInRepository,
+    model: z.string().nullish().describe('The model it belongs to, by name.'),
+    release: z.string().max(200).optional(),
+    sae_id: z.string().max(500).optional(),
+  })
+  .refine(({ repo_id, release }) => repo_id !== undefined || release !== undefined, {
+    error: 'repo_id is required.',
+    path: ['repo_id'],
+  });
+
+export const importBody = z.object({
+  path: z.string().min(1).max(4096).describe("A folder on the inference service's disk."),
+  id: z
+    .string()
+    .max(200)
+    .regex(/^[^\s/]+$/, 'expected an id without slashes and spaces')
+    .optional(),
+  model: z.string().nullish(),
+  layer: z.int().min(0).optional(),
+  hook: z.string().min(1).optional(),
+});
+
+export const previewWire = z
+  .object({
+    repo_id: z.string(),
+    revision: z.string(),
+    saes: z.array(
+      z.object({
+        id: z.string(),
+        path: z.string(),
+        size_bytes: z.number(),
+        format: z.string().nullish(),
+        architecture: z.string().nullish(),
+        d_in: z.int().nullish(),
+        d_sae: z.int().nullish(),
+        hook: z.string().nullish(),
+        layer: z.int().nullish(),
+      }),
+    ),
+    size_bytes: z.number(),
+    gated: z.boolean(),
+    disk_free_bytes: z.number(),
+    warnings: z.array(z.string()),
+  })
+  .meta({ id: 'SaePreview' });
+
+export const compatibilityWire = z
+  .object({ compatible: z.boolean(), errors: z.array(z.string()), warnings: z.array(z.string()) })
+  .meta({ id: 'Compatibility' });
+
+const formatOf = (info: unknown) => {
+  const format = (info as { format?: unknown } | null)?.format;
+  return typeof format === 'string' ? format : null;
+};
+
+export function toWire({
+  row,
+  attached,
+  modelName,
+  error,
+  isDownloading,
+  progress,
+}: SaeView): z.output<typeof saeWire> {
   return {
     id: row.id,
     name: row.id,
@@ -41,7 +115,12 @@ export function toWire({ row, attached, modelName, error }: SaeView): z.output<t
     attached: attached !== null,
     operations: attached?.operations ?? [],
     warnings: attached?.warnings ?? [],
-    status: attached ? 'attached' : error !== null ? 'error' : row.status === 'downloading' ? 'downloading' : 'ready',
+    status: attached ? 'attached' : isDownloading ? 'downloading' : error !== null ? 'error' : 'ready',
+    progress,
+    revision: row.revision,
+    source: row.source as 'manifest' | 'hub' | 'local',
+    format: attached?.format ?? formatOf(row.info),
+    download_id: row.downloadId,
     size_bytes: row.sizeBytes === null ? null : Number(row.sizeBytes),
     memory_bytes: attached?.memory_bytes ?? null,
     error,

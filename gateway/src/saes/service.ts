@@ -1,8 +1,15 @@
 import { AppError } from '../errors.ts';
 import type { DesiredRepository } from '../desired.ts';
+import { isRunning, percent } from '../downloads/progress.ts';
+import type { Progress } from '../downloads/progress.ts';
+import type { DownloadService } from '../downloads/service.ts';
+import type { InferenceClient } from '../inference/client.ts';
 import type { AttachedSae } from '../inference/contract.ts';
 import type { Runtime } from '../inference/runtime.ts';
 import type { ModelRepository } from '../models/repository.ts';
+import type { KnownSae } from '../profiles/binding.ts';
+import { compatibility } from './compatibility.ts';
+import type { Compatibility } from './compatibility.ts';
 import type { SaeRepository, SaeRow } from './repository.ts';
 
 export interface SaeView {
@@ -10,6 +17,8 @@ export interface SaeView {
   attached: AttachedSae | null;
   modelName: string | null;
   error: string | null;
+  isDownloading: boolean;
+  progress: number;
 }
 
 export interface SaeServiceOptions {
@@ -17,6 +26,8 @@ export interface SaeServiceOptions {
   models: ModelRepository;
   desired: DesiredRepository;
   runtime: Runtime;
+  /** What is known of a download, by its id. */
+  download?: (id: string | null) => Progress | null;
 }
 
 export interface Placement {
@@ -26,14 +37,35 @@ export interface Placement {
 
 export type SaeService = ReturnType<typeof saeService>;
 
-export function saeService({ saes, models, desired, runtime }: SaeServiceOptions) {
+export function saeService({ saes, models, desired, runtime, download = () => null }: SaeServiceOptions) {
   const attachedNow = (id: string) => runtime.state()?.saes.find((sae) => sae.sae_id === id) ?? null;
+  let lastTurn: Promise<unknown> = Promise.resolve();
+
+  /** The list of what should be attached is read and written by one at a time. */
+  function inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const turn = lastTurn.then(action, action);
+    lastTurn = turn.catch(() => undefined);
+    return turn;
+  }
 
   async function view(row: SaeRow): Promise<SaeView> {
     const model = row.modelId === null ? null : await models.find(row.modelId);
     const attached = attachedNow(row.id);
-    const error = attached ? null : (runtime.saeError(row.id)?.message ?? row.error);
-    return { row, attached, modelName: model?.name ?? null, error };
+    const coming = row.path === null ? download(row.downloadId) : null;
+    const isDownloading = coming !== null && isRunning(coming.state);
+    const whyNot =
+      coming && !isDownloading && coming.state !== 'done'
+        ? (coming.error?.message ?? `The download was ${coming.state}.`)
+        : null;
+    const error = attached ? null : (runtime.saeError(row.id)?.message ?? row.error ?? whyNot);
+    return {
+      row,
+      attached,
+      modelName: model?.name ?? null,
+      error,
+      isDownloading,
+      progress: coming ? percent(coming) : 100,
+    };
   }
 
   async function find(id: string): Promise<SaeRow> {
@@ -42,40 +74,110 @@ export function saeService({ saes, models, desired, runtime }: SaeServiceOptions
     return row;
   }
 
+  /** What only the sidecar knew of it stays known when it is detached. */
+  async function remember(row: SaeRow): Promise<void> {
+    const seen = attachedNow(row.id);
+    if (!seen || (row.dIn !== null && row.architecture !== null)) return;
+    const { architecture, d_in: dIn, d_sae: dSae } = seen;
+    // An override moved it; where it was trained is not known then.
+    const place = row.overrides === null ? { layer: seen.layer, hook: seen.hook } : {};
+    await saes.update(row.id, { architecture, dIn, dSae, ...place });
+  }
+
+  async function check(row: SaeRow, layer: number | null): Promise<Compatibility> {
+    const { id, path, dIn, modelId } = row;
+    const sae = { id, isHere: path !== null, dIn: attachedNow(id)?.d_in ?? dIn, layer: row.layer, modelId };
+    return compatibility(sae, runtime.state()?.model ?? null, layer);
+  }
+
+  async function detachNow(row: SaeRow): Promise<void> {
+    const { saeIds } = await desired.get();
+    await remember(row);
+    await desired.update({ saeIds: saeIds.filter((known) => known !== row.id) });
+    await runtime.kick();
+  }
+
+  async function attach(id: string, { layer, hook }: Placement): Promise<SaeView> {
+    const row = await find(id);
+    if (row.path === null) throw new AppError('CONFLICT', `The SAE "${id}" is not downloaded yet.`);
+    if (!runtime.state()?.model) throw new AppError('MODEL_NOT_LOADED', 'Load a model before attaching an SAE.');
+    const { errors, warnings } = await check(row, layer ?? null);
+    if (errors.length > 0) {
+      throw new AppError('SAE_INCOMPATIBLE', errors.join(' '), { details: { errors, warnings } });
+    }
+    const isPlaced = layer !== undefined || hook !== undefined;
+    if (isPlaced && attachedNow(id)) await detachNow(row); // an attached SAE moves only through being detached
+    if (isPlaced) {
+      const overrides = { ...(layer !== undefined && { layer }), ...(hook !== undefined && { hook }) };
+      await saes.update(id, { overrides });
+    }
+    const { saeIds } = await desired.get();
+    if (!saeIds.includes(id)) await desired.update({ saeIds: [...saeIds, id] });
+    runtime.forgetFailures(`sae:${id}`);
+    await runtime.kick();
+    const refused = runtime.saeError(id);
+    if (refused) {
+      await desired.update({ saeIds });
+      throw refused;
+    }
+    await remember(await find(id));
+    return view(await find(id));
+  }
+
   return {
     list: async () => Promise.all((await saes.list()).map(view)),
     get: async (id: string) => view(await find(id)),
+    view,
 
-    async attach(id: string, { layer, hook }: Placement): Promise<SaeView> {
-      const row = await find(id);
-      if (row.path === null) throw new AppError('CONFLICT', `The SAE "${id}" is not downloaded yet.`);
-      if (!runtime.state()?.model) throw new AppError('MODEL_NOT_LOADED', 'Load a model before attaching an SAE.');
-      if (layer !== undefined || hook !== undefined) {
-        await saes.update(id, {
-          overrides: { ...(layer !== undefined && { layer }), ...(hook !== undefined && { hook }) },
-        });
-      }
-      const { saeIds } = await desired.get();
-      if (!saeIds.includes(id)) await desired.update({ saeIds: [...saeIds, id] });
-      runtime.forgetFailures(`sae:${id}`);
-      await runtime.kick();
-      const refused = runtime.saeError(id);
-      if (refused) {
-        await desired.update({ saeIds });
-        throw refused;
-      }
-      return view(await find(id));
+    /** Every SAE as profiles are bound to it. */
+    async known(): Promise<KnownSae[]> {
+      return (await saes.list()).map((row) => {
+        const attached = attachedNow(row.id);
+        const repoPath = (row.info as { repo_path?: unknown } | null)?.repo_path;
+        return {
+          id: row.id,
+          repoId: row.repoId,
+          repoPath: typeof repoPath === 'string' ? repoPath : null,
+          layer: attached?.layer ?? row.layer,
+          nFeatures: attached?.d_sae ?? row.dSae,
+          dModel: attached?.d_in ?? row.dIn,
+          hook: attached?.hook ?? row.hook,
+          attached: attached !== null,
+        };
+      });
     },
 
-    async detach(id: string): Promise<SaeView> {
-      const row = await find(id);
-      const { saeIds } = await desired.get();
-      if (!saeIds.includes(id) && !attachedNow(id)) {
-        throw new AppError('SAE_NOT_ATTACHED', `The SAE "${id}" is not attached.`);
-      }
-      await desired.update({ saeIds: saeIds.filter((known) => known !== id) });
-      await runtime.kick();
-      return view(row);
-    },
+    compatibility: async (id: string, layer: number | null) => check(await find(id), layer),
+    attach: (id: string, placement: Placement) => inTurn(() => attach(id, placement)),
+
+    detach: (id: string): Promise<SaeView> =>
+      inTurn(async () => {
+        const row = await find(id);
+        const { saeIds } = await desired.get();
+        if (!saeIds.includes(id) && !attachedNow(id)) {
+          throw new AppError('SAE_NOT_ATTACHED', `The SAE "${id}" is not attached.`);
+        }
+        await detachNow(row);
+        return view(await find(id));
+      }),
+
+    /** Deletes it with its labels; an attached one is refused, and what was downloaded is freed on disk. */
+    remove: (id: string, downloads: DownloadService, client: Pick<InferenceClient, 'deleteFiles'>) =>
+      inTurn(async () => {
+        const row = await find(id);
+        if (attachedNow(id)) throw new AppError('CONFLICT', `The SAE "${id}" is attached; detach it first.`);
+        const { saeIds } = await desired.get();
+        if (saeIds.includes(id)) await desired.update({ saeIds: saeIds.filter((known) => known !== id) });
+        const { downloadId, path } = row;
+        const coming = download(downloadId);
+        if (downloadId !== null && coming && isRunning(coming.state)) await downloads.cancel(downloadId);
+        const isShared = (await saes.list()).some((other) => other.id !== id && other.path === path);
+        const isOurs = row.source === 'hub' && path !== null && !isShared;
+        const freed = isOurs ? (await client.deleteFiles({ path })).freed_bytes : 0;
+        await saes.remove(id);
+        if (downloadId !== null) await downloads.forget(downloadId);
+        runtime.forgetFailures(`sae:${id}`);
+        return { sae_id: id, freed_bytes: freed };
+      }),
   };
 }

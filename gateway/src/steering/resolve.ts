@@ -55,7 +55,7 @@ export function resolveSteering(input: SteeringInput): ResolvedSteering {
   if (inline?.enabled === false) return unsteered;
   const candidates = collect(input);
   const asked = inline?.intensity ?? profile?.intensity ?? active?.intensity ?? 1;
-  const intensity = withinDial(asked, profile?.dial);
+  const intensity = withinDial(asked, profile ? profile.dial : active && dialOf(active));
   const isFromServer = inline?.features == null && profile === null;
   const features: FeatureSteering[] = [];
   for (const candidate of candidates) {
@@ -88,10 +88,13 @@ function collect({ inline, profile, active, path = 'steering' }: SteeringInput):
     add(inline.features, inline.sae_id ?? null, dial ?? 1, path);
   }
   if (!profile && !inline?.features && active?.features && active.enabled !== false) {
-    add(active.features, active.sae_id ?? null, dial ?? active.intensity ?? 1, null);
+    add(active.features, active.sae_id ?? null, withinDial(dial ?? active.intensity ?? 1, dialOf(active)), null);
   }
   return out;
 }
+
+/** The active configuration remembers the range of the profile that it came from. */
+const dialOf = (active: Steering) => active['dial'] as DialRange | undefined;
 
 /** A request's dial is moved into the range that the profile declares; 0, which is off, is always allowed. */
 export function withinDial(intensity: number, dial: DialRange | null | undefined): number {
