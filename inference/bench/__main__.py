@@ -1,4 +1,4 @@
-"""`python -m bench [throughput|steps|interference|serve|soak …]`: prints tables; all but the soak when none is named."""
+"""`python -m bench [throughput|steps|interference|serve|soak …]`: prints tables; none named: all but the soak."""
 
 from __future__ import annotations
 
