@@ -19,6 +19,8 @@ return n`;
 
 export async function redisCache({ url, log }: { url: string; log: Logger }): Promise<Cache> {
   const id = randomUUID();
+  // Channels are the whole server's: the number of the database keeps installations apart, as it does for keys.
+  const channelName = (channel: string) => `${prefix}${commands.options.db ?? 0}:${channel}`;
   const local = memoryCache({ log });
   const listening = new Map<string, number>();
   let isClosed = false;
@@ -53,7 +55,7 @@ export async function redisCache({ url, log }: { url: string; log: Logger }): Pr
   }
   commands.on('ready', look);
   bus.on('ready', () => {
-    const channels = [...listening.keys()].map((channel) => prefix + channel);
+    const channels = [...listening.keys()].map(channelName);
     void (channels.length > 0 ? bus.subscribe(...channels) : Promise.resolve()).then(look, (error: unknown) => {
       log.warn({ event: 'redis:subscribe-failed', err: error }, 'subscribing again failed');
       bus.disconnect(true);
@@ -61,7 +63,7 @@ export async function redisCache({ url, log }: { url: string; log: Logger }): Pr
   });
   bus.on('message', (name: string, text: string) => {
     const { from, message } = JSON.parse(text) as { from: string; message: unknown };
-    if (from !== id) void local.publish(name.slice(prefix.length), message);
+    if (from !== id) void local.publish(name.slice(channelName('').length), message);
   });
   const connected = Promise.all([commands.connect(), bus.connect()]).catch((error: unknown) => see(false, error));
   await Promise.race([connected, sleep(firstWaitMs, undefined, { ref: false })]);
@@ -128,7 +130,7 @@ export async function redisCache({ url, log }: { url: string; log: Logger }): Pr
     async publish(channel, message) {
       await local.publish(channel, message);
       await either(
-        async () => void (await commands.publish(prefix + channel, JSON.stringify({ from: id, message }))),
+        async () => void (await commands.publish(channelName(channel), JSON.stringify({ from: id, message }))),
         async () => undefined,
       );
     },
@@ -138,13 +140,13 @@ export async function redisCache({ url, log }: { url: string; log: Logger }): Pr
       listening.set(channel, before + 1);
       // When it is not connected yet, connecting subscribes.
       if (before === 0 && bus.status === 'ready')
-        await bus.subscribe(prefix + channel).catch(() => bus.disconnect(true));
+        await bus.subscribe(channelName(channel)).catch(() => bus.disconnect(true));
       return async () => {
         await unsubscribe();
         const left = (listening.get(channel) ?? 1) - 1;
         if (left > 0) return void listening.set(channel, left);
         listening.delete(channel);
-        if (bus.status === 'ready') await bus.unsubscribe(prefix + channel).catch(() => undefined);
+        if (bus.status === 'ready') await bus.unsubscribe(channelName(channel)).catch(() => undefined);
       };
     },
     async close() {
