@@ -2,7 +2,7 @@
 import { io } from 'socket.io-client';
 import type { ManagerOptions, Socket, SocketOptions } from 'socket.io-client';
 import type { Answer, LiveFrame, MonitorAsk, MonitorMessage, MonitorSnapshot } from '@millm/proto/live';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { until } from './build-test-app.ts';
 
 export interface Heard {
@@ -88,3 +88,20 @@ export const asInline = (frames: readonly LiveFrame[], requestId: string, choice
   frames
     .filter((frame) => frame.request_id === requestId && frame.choice === choice && !frame.prompt)
     .map(({ position, token_id, token, sae_id, features }) => ({ position, token_id, token, sae_id, features }));
+
+/** The law of live monitoring, on whatever stack answers at `url`: what is watched equals what is answered inline. */
+export async function expectSameAsInline(
+  url: string,
+  client: LiveClient,
+  ask: { sae_id: string; top_k: number; features: number[] },
+  body: { model: string; n?: number; [field: string]: unknown },
+  requestId: string,
+): Promise<InlineEntry[][]> {
+  const inline = await chatInline(url, { ...body, activations: ask }, requestId);
+  const seen = () => inline.map((_, choice) => asInline(client.frames(), requestId, choice));
+  const count = (entries: InlineEntry[][]) => entries.reduce((sum, choice) => sum + choice.length, 0);
+  await until(() => count(seen()) >= count(inline), 30_000);
+  expect(count(inline)).toBeGreaterThan(3);
+  expect(seen()).toEqual(inline);
+  return inline;
+}
