@@ -7,6 +7,8 @@ import type { AddressInfo } from 'node:net';
 import type { Schemas } from '../src/inference/contract.ts';
 import { createFakeFeed } from './fake/feed.ts';
 import type { FakeFeed } from './fake/feed.ts';
+import { createFakeHub } from './fake/hub.ts';
+import type { FakeHub } from './fake/hub.ts';
 import { decode, encode, tokenText, vocabSize } from './fake/tokenizer.ts';
 import { generateScript } from './fake/script.ts';
 import type { Scenario } from './fake/script.ts';
@@ -31,6 +33,7 @@ export interface FakeInference {
   running: number;
   cancelled: number;
   feed: FakeFeed;
+  hub: FakeHub;
   state(): Schemas['RuntimeState'];
   /** Forget everything, as a process that was killed and started again. */
   restart(): void;
@@ -67,6 +70,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     running: 0,
     cancelled: 0,
     feed: createFakeFeed(() => fake.state()),
+    hub: createFakeHub(failure, (download) => fake.feed.download(download)),
     state: () => ({
       instance_id: instanceId,
       model,
@@ -94,6 +98,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       model = null;
       saes = [];
       fake.feed.restart();
+      fake.hub.restart();
     },
     close: () =>
       new Promise((resolve) => {
@@ -114,7 +119,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       fake.requestIds.push(request.headers['x-request-id'] as string | undefined);
       return generate(body as Schemas['GenerateRequest'], response);
     }
-    sendJson(response, await answer(path, body));
+    sendJson(response, fake.hub.answer(request.method ?? '', path, body) ?? (await answer(path, body)));
   }
 
   async function answer(path: string, body: Record<string, unknown>): Promise<unknown> {
@@ -209,8 +214,8 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       architecture: 'jumprelu',
       d_in: 576,
       d_sae: dSae,
-      hook: `blocks.${request.overrides?.layer ?? 15}.hook_resid_post`,
-      layer: request.overrides?.layer ?? 15,
+      hook: `blocks.${layerOf(request)}.hook_resid_post`,
+      layer: layerOf(request),
       model: model.model_id,
       memory_bytes: 9_440_000,
       operations: ['add', 'clamp', 'clamp_range', 'multiply', 'ablate', 'ablate_direction', 'orthogonal', 'norm_add'],
@@ -340,6 +345,10 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
   fake.url = `http://127.0.0.1:${fake.port}`;
   return fake;
 }
+
+/** The override, or what the folder is called, or 15. */
+const layerOf = ({ path, overrides }: Schemas['AttachSaeRequest']) =>
+  overrides?.layer ?? Number(/layer_(\d+)/.exec(path)?.[1] ?? 15);
 
 function promptText(prompt: Schemas['Prompt']): string {
   if (prompt.type === 'text') return prompt.text;
