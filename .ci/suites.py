@@ -62,7 +62,7 @@ def main(suites: list[str]) -> int:
     for suite, (count, duration) in counts.items():
         nothing = "" if count.passed + count.failed else "  (skipped: see above)"
         print(f"  {suite:<10} {count} in {duration}{nothing}")
-    if not os.environ.get("MILLM_TEST_DATABASE_URL"):
+    if "gateway" in counts and not os.environ.get("MILLM_TEST_DATABASE_URL"):
         print("  the gateway ran on the embedded database only: MILLM_TEST_DATABASE_URL names no PostgreSQL")
     counted = [count for count, _ in counts.values()]
     total = Count(*(sum(getattr(count, key) for count in counted) for key in ("passed", "failed", "skipped")))
