@@ -31,7 +31,14 @@ class Attachment:
 
     @property
     def layer(self) -> int:
-        return self.read.order[0] if 0 <= self.read.order[0] < 10**6 else self.sae.layer or 0
+        return self.sae.layer or 0 if self.read.layer is None else self.read.layer
+
+    @property
+    def restriction(self) -> str | None:
+        """Why some operations cannot be served exactly; None where all can."""
+        if self.write.normalized_by:
+            return f"{self.hook} is computed, not passed on, so nothing can be added there"
+        return None if self.sae.encodes_exactly else "its file lost tensors that its encoder needs"
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -82,8 +89,8 @@ def _doubts(model: nn.Module, sae: Sae, read: Place) -> list[str]:
     name = str(getattr(getattr(model, "config", None), "_name_or_path", "") or "")
     if sae.model and name and not _same_model(sae.model, name):
         doubts.append(f"The SAE was trained on {sae.model}; the loaded model is {name}.")
-    if sae.layer is not None and 0 <= read.order[0] < 10**6 and sae.layer != read.order[0]:
-        doubts.append(f"The SAE was trained on layer {sae.layer} and is attached at layer {read.order[0]}.")
+    if sae.layer is not None and read.layer is not None and sae.layer != read.layer:
+        doubts.append(f"The SAE was trained on layer {sae.layer} and is attached at layer {read.layer}.")
     if read.normalized_by and not sae.is_transcoder:
         doubts.append(f"{sae.hook} is computed, not passed on: this SAE can read there, but not steer.")
     return doubts

@@ -132,10 +132,9 @@ def _feature_op(
 def _refuse_impossible(source: Attachment, feature: FeatureSteering, param: str) -> None:
     if feature.op not in source.operations:
         possible = ", ".join(source.operations) or "none, only reading"
-        why = source.warnings[-1] if source.write.normalized_by or not source.warnings else source.sae.warnings[0]
         raise SidecarError(
             "SAE_INCOMPATIBLE",
-            f"{feature.op!r} is not possible with the SAE {source.sae_id!r} ({why}) Possible: {possible}.",
+            f"{feature.op!r} is not possible with {source.sae_id!r} ({source.restriction}). Possible: {possible}.",
             param=f"{param}.op",
         )
     needs_direction = feature.op in DIRECTION_OPS or feature.op == "norm_add"

@@ -21,7 +21,7 @@ def resolve_condition(
     if above is None and below is None:
         _refuse("when needs above, below or both.", f"{param}.above")
     if not source.sae.encodes_exactly:
-        _refuse(f"The SAE {source.sae_id!r} cannot be read exactly: {source.sae.warnings[0]}", f"{param}.sae_id")
+        _refuse(f"The SAE {source.sae_id!r} cannot be read exactly: {source.restriction}.", f"{param}.sae_id")
     if source.read != target.write and source.read.order >= target.write.order:
         _refuse(
             f"The condition is read at {source.hook}, which the model computes after {target.hook_out or target.hook}"

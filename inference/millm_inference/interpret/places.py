@@ -15,9 +15,9 @@ from millm_inference.errors import SidecarError
 from millm_inference.interpret.blocks import BlockParts, Blocks, Part, find_blocks, parts_of, text_config
 
 Side = Literal["input", "output"]
-EMBED, MID = -1, 4
+BEFORE_BLOCKS, AFTER_BLOCKS = -1, 10**6
 # The order in which a block passes its places: conditions may only look back along it.
-STAGES = {"resid_pre": 0, "ln1": 1, "z": 2, "attn_out": 3, "resid_mid": MID, "ln2": 5, "mlp_in": 6, "mlp_post": 7,
+STAGES = {"resid_pre": 0, "ln1": 1, "z": 2, "attn_out": 3, "resid_mid": 4, "ln2": 5, "mlp_in": 6, "mlp_post": 7,
           "mlp_out": 8, "resid_post": 9}  # fmt: skip
 TRANSFORMER_LENS = {
     "hook_resid_pre": "resid_pre",
@@ -46,12 +46,16 @@ class Place:
     carried_by: str | None = None
     """The block whose output must be moved too: the residual stream does not pass through the norm that is hooked."""
 
+    @property
+    def layer(self) -> int | None:
+        return None if self.order[0] in (BEFORE_BLOCKS, AFTER_BLOCKS) else self.order[0]
+
 
 def resolve(model: nn.Module, hook: str) -> Place:
     """The place of `hook`, or SAE_INCOMPATIBLE with what would be possible."""
     blocks = find_blocks(model)
     if hook == "hook_embed" and blocks and blocks.embedding:
-        return Place(blocks.embedding, "output", (EMBED, 0), _hidden_size(model))
+        return Place(blocks.embedding, "output", (BEFORE_BLOCKS, 0), _hidden_size(model))
     if found := re.fullmatch(r"blocks\.(\d+)\.(.+)", hook):
         if blocks is None:
             _refuse(f"The decoder blocks of this model were not found, so {hook!r} has no place; use a module's path.")
@@ -106,7 +110,8 @@ def _module_path(model: nn.Module, blocks: Blocks | None, hook: str) -> Place:
     within = blocks and re.match(rf"{re.escape(blocks.path)}\.(\d+)(?:\.|$)", module)
     if not blocks or not within:
         embeds = blocks is not None and module == blocks.embedding
-        return Place(module, side, (EMBED if embeds else 10**6, 0), _width(model, Part(module, side)))  # type: ignore[arg-type]
+        order = (BEFORE_BLOCKS if embeds else AFTER_BLOCKS, 0)
+        return Place(module, side, order, _width(model, Part(module, side)))  # type: ignore[arg-type]
     layer = int(within[1])
     parts = parts_of(model, blocks.block(layer))
     for kind in STAGES:
