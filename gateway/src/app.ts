@@ -18,8 +18,14 @@ import { composeManagement } from './management.ts';
 import { modelRepository } from './models/repository.ts';
 import { monitorRoutes } from './monitoring/routes.ts';
 import { chatService } from './openai/chat.ts';
+import { completionService } from './openai/completions.ts';
+import { embeddingService } from './openai/embeddings.ts';
+import { generateNoop } from './openai/generate-noop.ts';
 import { generationService } from './openai/generation.ts';
+import { responseRoutes } from './openai/responses/routes.ts';
+import { rootRoutes } from './openai/root-routes.ts';
 import { openAiRoutes } from './openai/routes.ts';
+import { tokenService } from './openai/tokens.ts';
 import { requireKey } from './plugins/auth.ts';
 import { allowBrowsers } from './plugins/cors.ts';
 import { acceptJsonOnly } from './plugins/json-body.ts';
@@ -69,6 +75,9 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   const chat = chatService({ generation, limits: config, allowChatTemplate: config.allowChatTemplate });
   const cache = await openCache(config, log);
   const live = composeLive({ config, cache, client, runtime, desired, steering, labels: features.labels, log });
+  const completions = completionService({ generation, limits: config });
+  const embeddings = embeddingService({ client, models: modelsOf });
+  const tokens = tokenService({ client, models: modelsOf, runtime });
 
   const app = Fastify({
     loggerInstance: log,
@@ -93,22 +102,37 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   app.setSerializerCompiler(serializerCompiler);
   await describeApi(app);
 
+  /** What every route for OpenAI clients has in common. */
+  async function openOpenAiScope(scope: FastifyInstance): Promise<{ seal: () => void }> {
+    const opened = openScope(scope, renderOpenAi);
+    // Bodies are checked by the handlers, which name fields the way clients of this surface expect.
+    scope.setValidatorCompiler(() => (value) => ({ value }));
+    scope.setSerializerCompiler(() => (value) => JSON.stringify(value));
+    acceptJsonOnly(scope);
+    requireKey(scope, config.apiKeys, (request) => isOpen(request.url, config.guardModels));
+    return opened;
+  }
+
+  await app.register(async (root) => {
+    await openOpenAiScope(root);
+    await root.register(rootRoutes, { runtime, tokens, isDraining: () => isDraining });
+  });
+
   await app.register(
     async (v1) => {
-      const scope = openScope(v1, renderOpenAi);
-      // Bodies are checked by the handlers, which name fields the way clients of this surface expect.
-      v1.setValidatorCompiler(() => (value) => ({ value }));
-      v1.setSerializerCompiler(() => (value) => JSON.stringify(value));
-      acceptJsonOnly(v1);
+      // First, so that a refusal for want of a key can be read by a browser too.
       await allowBrowsers(v1, config.corsOrigins);
-      requireKey(v1, config.apiKeys, (request) => !config.guardModels && isModelListing(request.url));
+      const scope = await openOpenAiScope(v1);
       management.logRequests(v1);
       await v1.register(openAiRoutes, {
         models: modelsOf,
         chat,
+        completions,
+        embeddings,
         keepaliveMs: config.keepaliveMs,
         isStrict: config.strict,
       });
+      await v1.register(responseRoutes, { chat, keepaliveMs: config.keepaliveMs, isStrict: config.strict });
       scope.seal();
     },
     { prefix: '/v1' },
@@ -120,6 +144,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
       await api.register(systemRoutes, { runtime, backend: database.backend, isDraining: () => isDraining });
       await management.register(api);
+      await api.register(generateNoop);
       await api.register(steeringRoutes, { prefix: '/steering', steering });
       await api.register(activationRoutes, { prefix: '/activations', activations });
       await api.register(monitorRoutes, { prefix: '/monitor', monitoring: live.monitoring });
@@ -136,7 +161,10 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   return app;
 }
 
-const isModelListing = (url: string) => /^\/v1\/models(?:[/?]|$)/.test(url);
+/** Browsers read the list of models without a key, and probes know none. */
+function isOpen(url: string, guardModels: boolean): boolean {
+  return /^\/(?:health|version)(?:\?|$)/.test(url) || (!guardModels && /^\/v1\/models(?:[/?]|$)/.test(url));
+}
 
 /** The desired state in the sidecar's words; what is no longer in the catalogue is not asked for. */
 function toContract(

@@ -103,6 +103,18 @@ export class AppError extends Error {
     this.v1Code = options.v1Code;
     this.headers = options.headers ?? {};
   }
+
+  /** The same failure, of a field that the client knows by another name. */
+  withParam(param: string): AppError {
+    const { details, headers, v1Code } = this;
+    return new AppError(this.code, this.message, {
+      param,
+      details,
+      headers,
+      cause: this,
+      ...(v1Code !== undefined && { v1Code }),
+    });
+  }
 }
 
 /** What a failure nobody named looks like from outside. */

@@ -6,11 +6,15 @@ import type { ChatChunk, ChatPlan } from './chunks.ts';
 import { newId, unixSeconds } from './generation.ts';
 import type { Caller, GenerationService } from './generation.ts';
 import { toTemplateMessages } from './messages.ts';
+import { toConstraint } from './grammar.ts';
 import { describeOverflow } from './overflow.ts';
 import { plainOutput } from './output.ts';
 import { choiceCount, toSampling, wantsUsage } from './params.ts';
 import type { Limits } from './params.ts';
+import { reasoningOutput } from './reasoning-output.ts';
 import type { ChatRequest } from './schemas.ts';
+import { planTools } from './tools.ts';
+import type { ToolPlan } from './tools.ts';
 
 export interface ChatDeps {
   generation: GenerationService;
@@ -26,6 +30,8 @@ export interface Started<Chunk> {
   steering: string;
   intensity: number;
   promptTokens: number;
+  /** What decoding is constrained to, for the header; null = nothing. */
+  constrained: string | null;
 }
 
 export type ChatService = ReturnType<typeof chatService>;
@@ -38,7 +44,14 @@ export function chatService({ generation, limits, allowChatTemplate }: ChatDeps)
       const topLogprobs = logprobCount(request);
       const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? null;
       const sampling = toSampling(request, { maxTokens, logprobs: topLogprobs });
-      const prompt = toPrompt(request, allowChatTemplate);
+      const tools = planTools(request);
+      const constraint = toConstraint(request);
+      if (constraint && tools.templateTools) {
+        throw new AppError('UNSUPPORTED_VALUE', 'response_format and tools cannot be used together.', {
+          param: 'response_format',
+        });
+      }
+      const prompt = toPrompt(request, tools, allowChatTemplate);
       const ground = await generation.prepare(request, caller);
       const plan: ChatPlan = {
         id: newId('chatcmpl'),
@@ -46,7 +59,7 @@ export function chatService({ generation, limits, allowChatTemplate }: ChatDeps)
         model: request.model,
         systemFingerprint: ground.systemFingerprint,
         n,
-        newParser: plainOutput,
+        newParser: () => reasoningOutput(tools.newParser?.() ?? plainOutput()),
         label: ground.label,
         topLogprobs,
         steering: ground.steering.name,
@@ -60,7 +73,7 @@ export function chatService({ generation, limits, allowChatTemplate }: ChatDeps)
             prompt,
             n,
             sampling,
-            grammar: null,
+            grammar: tools.grammar ?? constraint?.grammar ?? null,
             steering: ground.steering.spec,
             activations: ground.activations,
           },
@@ -75,6 +88,7 @@ export function chatService({ generation, limits, allowChatTemplate }: ChatDeps)
         steering: ground.steering.name,
         intensity: ground.steering.intensity,
         promptTokens: accepted.prompt_tokens,
+        constrained: constraint?.label ?? null,
       };
     },
   };
@@ -90,7 +104,7 @@ function logprobCount(request: ChatRequest): number | null {
   return null;
 }
 
-function toPrompt(request: ChatRequest, allowChatTemplate: boolean): Prompt {
+function toPrompt(request: ChatRequest, tools: ToolPlan, allowChatTemplate: boolean): Prompt {
   const isContinued = request.continue_final_message === true;
   if (isContinued && request.add_generation_prompt === true) {
     const message = 'continue_final_message and add_generation_prompt cannot both be true.';
@@ -105,7 +119,7 @@ function toPrompt(request: ChatRequest, allowChatTemplate: boolean): Prompt {
   return {
     type: 'chat',
     messages: toTemplateMessages(request.messages, isContinued),
-    tools: null,
+    tools: tools.templateTools,
     add_generation_prompt: isContinued ? false : (request.add_generation_prompt ?? true),
     continue_final_message: isContinued,
     add_special_tokens: request.add_special_tokens ?? false,

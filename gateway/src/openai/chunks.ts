@@ -82,7 +82,8 @@ export async function* chatChunks(plan: ChatPlan, events: AsyncIterable<OutputEv
   }
   for await (const event of events) {
     if (event.type === 'done') {
-      yield { ...chunk(plan, []), usage: usageOf(event, plan.steering) };
+      const reasoning = choices.reduce((sum, choice) => sum + choice.reasoningTokens(), 0);
+      yield { ...chunk(plan, []), usage: usageOf(event, plan.steering, reasoning) };
     } else if (event.type === 'prompt') {
       const activations = plan.label(event.activations);
       if (activations.length > 0) {
@@ -98,6 +99,7 @@ function chatChoice(plan: ChatPlan, index: number) {
   const parser = plan.newParser();
   let heldLogprobs: TokenLogprob[] = [];
   let hasCalls = false;
+  let reasoningTokens = 0;
 
   function choice(parts: OutputPart[], event: { activations: Parameters<Labeller>[0][number][] }): ChunkChoice | null {
     const delta = toDelta(parts);
@@ -118,16 +120,17 @@ function chatChoice(plan: ChatPlan, index: number) {
   }
 
   return {
+    reasoningTokens: () => reasoningTokens,
     *push(event: Extract<OutputEvent, { type: 'delta' | 'finish' }>): Generator<ChunkChoice> {
       heldLogprobs.push(...event.logprobs.filter((entry) => !entry.special));
       const parts = parser.push(event.text);
+      if (parts.some((part) => part.kind === 'reasoning')) reasoningTokens += event.token_ids.length;
       if (event.type === 'delta') {
         const next = choice(parts, event);
         if (next) yield next;
         return;
       }
       const rest = [...parts, ...parser.end()];
-      const reason = () => (hasCalls ? 'tool_calls' : event.finish_reason);
       if (rest.length > 0) {
         const next = choice(rest, { activations: [] });
         if (next) yield next;
@@ -137,7 +140,7 @@ function chatChoice(plan: ChatPlan, index: number) {
         index,
         delta: {},
         logprobs: hasCalls ? null : takeLogprobs(),
-        finish_reason: reason(),
+        finish_reason: hasCalls && event.finish_reason === 'stop' ? 'tool_calls' : event.finish_reason,
         ...(activations.length > 0 && { millm: { activations } }),
       };
     },
@@ -164,6 +167,8 @@ function addCall(calls: ToolCallDelta[], part: Extract<OutputPart, { kind: 'call
   else calls.push({ index: part.index, function: { arguments: part.text } });
 }
 
+type UsageCounts = Pick<DoneEvent, 'prompt_tokens' | 'completion_tokens' | 'cached_tokens' | 'steered_positions'>;
+
 const lowestLogprob = -9999;
 /** JSON has no infinity. */
 export const finiteLogprob = (value: number | null) => Math.max(value ?? lowestLogprob, lowestLogprob);
@@ -179,13 +184,13 @@ function toLogprob({ token, logprob, bytes, top }: TokenLogprob, topLogprobs: nu
   };
 }
 
-export function usageOf(done: DoneEvent, steering: string): Usage {
+export function usageOf(done: UsageCounts, steering: string, reasoningTokens = 0): Usage {
   return {
     prompt_tokens: done.prompt_tokens,
     completion_tokens: done.completion_tokens,
     total_tokens: done.prompt_tokens + done.completion_tokens,
     prompt_tokens_details: { cached_tokens: done.cached_tokens },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
     millm: { steering, steered_positions: done.steered_positions },
   };
 }

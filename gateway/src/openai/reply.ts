@@ -3,7 +3,8 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { AppError } from '../errors.ts';
-import { sseFrames } from './stream.ts';
+import { completionFraming, sseFrames } from './stream.ts';
+import type { Framing } from './stream.ts';
 import type { Started } from './chat.ts';
 import { ignoredFieldsHeader, unknownFields } from './unknown-fields.ts';
 
@@ -50,7 +51,17 @@ export function sendStream<Chunk extends Usable>(
   started: Started<Chunk>,
   keepaliveMs: number,
 ): FastifyReply {
-  const frames = sseFrames(withUsage(started), {
+  return sendEvents(request, reply, withUsage(started), completionFraming, keepaliveMs);
+}
+
+export function sendEvents<T>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  events: AsyncIterable<T>,
+  framing: Framing<T>,
+  keepaliveMs: number,
+): FastifyReply {
+  const frames = sseFrames(events, framing, {
     keepaliveMs,
     onFailure: (error) => {
       request.log.error({ event: 'request:failed-late', code: error.code, err: error }, error.message);
@@ -72,7 +83,9 @@ async function* withUsage<Chunk extends Usable>({ chunks, includeUsage }: Starte
   }
 }
 
-export function steeringHeaders(reply: FastifyReply, { steering, intensity }: Started<unknown>): void {
+export function extensionHeaders(reply: FastifyReply, started: Started<unknown>): void {
+  const { steering, intensity, constrained } = started;
   void reply.header('x-millm-steering', steering);
   if (steering !== 'none' && intensity !== 1) void reply.header('x-millm-steering-intensity', String(intensity));
+  if (constrained !== null) void reply.header('x-millm-constrained', constrained);
 }

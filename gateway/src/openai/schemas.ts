@@ -85,7 +85,7 @@ const sampling = {
 
 const grammar = {
   response_format: z.looseObject({ type: z.string() }).nullish(),
-  structured_outputs: unsupported('structured_outputs is not supported; use response_format.'),
+  structured_outputs: z.record(z.string(), z.unknown()).nullish(),
 };
 
 const streaming = {
@@ -116,6 +116,12 @@ const extension = {
   activations: activations.nullish(),
 };
 
+const vllmOnly = {
+  truncate_prompt_tokens: unsupported('truncate_prompt_tokens is not supported; shorten the prompt.'),
+  bad_words: unsupported('bad_words is not supported; use logit_bias.'),
+  allowed_token_ids: unsupported('allowed_token_ids is not supported; use logit_bias or structured_outputs.'),
+};
+
 /** Accepted and of no effect here. */
 const harmless = {
   user: ignored,
@@ -131,7 +137,9 @@ const common = {
   ...sampling,
   n: number('n', 'at least 1', (value) => value >= 1, z.int()),
   ...streaming,
+  ...grammar,
   ...extension,
+  ...vllmOnly,
   ...harmless,
 };
 
@@ -177,7 +185,6 @@ const tokenLimit = (name: string) => number(name, 'at least 1', (value) => value
 export const chatRequest = z
   .looseObject({
     ...common,
-    ...grammar,
     messages: z.array(message).min(1, { error: 'messages must hold at least one message.' }),
     max_tokens: tokenLimit('max_tokens'),
     max_completion_tokens: tokenLimit('max_tokens'),
@@ -199,6 +206,70 @@ export const chatRequest = z
     extra_messages: unsupported('extra_messages is not supported; send one request per conversation.'),
   })
   .meta({ id: 'ChatCompletionRequest' });
+
+const nonEmpty = { error: 'prompt must be provided and non-empty.' };
+const tokenIds = z.array(z.int().min(0, { error: (issue) => `Token id ${String(issue.input)} is out of vocabulary.` }));
+const textPrompt = z.string().min(1, nonEmpty);
+
+export const completionRequest = z
+  .looseObject({
+    ...common,
+    prompt: z.union([
+      textPrompt,
+      z.array(textPrompt).min(1, nonEmpty),
+      tokenIds.min(1, nonEmpty),
+      z.array(tokenIds.min(1, nonEmpty)).min(1, nonEmpty),
+    ]),
+    max_tokens: number('max_tokens', 'at least 0', (value) => value >= 0, z.int()),
+    echo: flag,
+    logprobs: between('logprobs', 0, 20, z.int()),
+    best_of: between('best_of', 0, 20, z.int()),
+    suffix: unsupported('suffix is not supported: the model has no fill-in-the-middle tokens.'),
+    add_special_tokens: flag,
+  })
+  .meta({ id: 'CompletionRequest' });
+
+export type CompletionRequest = z.output<typeof completionRequest>;
+
+const maxInputs = 2048;
+const emptyInput = { error: 'input must be provided and non-empty.' };
+const tooManyInputs = { error: `input must hold at most ${maxInputs} items.` };
+const textInput = z.string().min(1, emptyInput);
+const idInput = z.array(z.int().min(0)).min(1, emptyInput);
+
+export const embeddingRequest = z
+  .looseObject({
+    model: z.string(),
+    input: z.union([
+      textInput,
+      z.array(textInput).min(1, emptyInput).max(maxInputs, tooManyInputs),
+      idInput,
+      z.array(idInput).min(1, emptyInput).max(maxInputs, tooManyInputs),
+    ]),
+    encoding_format: z.enum(['float', 'base64']).nullish(),
+    dimensions: number('dimensions', 'at least 1', (value) => value >= 1, z.int()),
+    pooling: z.enum(['mean', 'last', 'cls']).nullish(),
+    normalize: flag,
+    user: ignored,
+  })
+  .meta({ id: 'EmbeddingRequest' });
+
+export type EmbeddingRequest = z.output<typeof embeddingRequest>;
+
+export const tokenizeRequest = z
+  .looseObject({
+    model: z.string().nullish(),
+    prompt: z.string().nullish(),
+    messages: z.array(message).min(1).nullish(),
+    add_special_tokens: flag,
+    add_generation_prompt: flag,
+    return_token_strs: flag,
+  })
+  .meta({ id: 'TokenizeRequest' });
+
+export const detokenizeRequest = z
+  .looseObject({ model: z.string().nullish(), tokens: z.array(z.int().min(0)) })
+  .meta({ id: 'DetokenizeRequest' });
 
 export type ChatRequest = z.output<typeof chatRequest>;
 export type ChatMessage = z.output<typeof message>;

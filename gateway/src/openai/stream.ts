@@ -8,20 +8,39 @@ export interface StreamOptions {
   onFailure: (error: AppError) => void;
 }
 
-const ping = ': ping\n\n';
-const end = 'data: [DONE]\n\n';
-const frame = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`;
+/** How a chunk, a failure and the end look on this stream. */
+export interface Framing<T> {
+  chunk: (value: T) => string;
+  failure: (error: AppError) => string;
+  end: string;
+}
 
-export async function* sseFrames(chunks: AsyncIterable<unknown>, options: StreamOptions): AsyncGenerator<string> {
+const ping = ': ping\n\n';
+const dataLine = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`;
+
+/** Chat and text completions: no event names, the error in-band, `[DONE]` last. */
+export const completionFraming: Framing<unknown> = {
+  chunk: dataLine,
+  failure: (error) => dataLine(renderOpenAi(error).body),
+  end: 'data: [DONE]\n\n',
+};
+
+export async function* sseFrames<T>(
+  chunks: AsyncIterable<T>,
+  framing: Framing<T>,
+  options: StreamOptions,
+): AsyncGenerator<string> {
   try {
-    for await (const chunk of withPings(chunks, options.keepaliveMs)) yield chunk === pinged ? ping : frame(chunk);
+    for await (const chunk of withPings(chunks, options.keepaliveMs)) {
+      yield chunk === pinged ? ping : framing.chunk(chunk as T);
+    }
   } catch (thrown) {
     if (thrown instanceof ClientGone) return;
     const error = toAppError(thrown);
     options.onFailure(error);
-    yield frame(renderOpenAi(error).body);
+    yield framing.failure(error);
   }
-  yield end;
+  yield framing.end;
 }
 
 const pinged = Symbol('ping');

@@ -13,7 +13,7 @@ export function parseBody<T extends z.ZodType>(schema: T, body: unknown): z.outp
   throw toError(mostSpecific(parsed.error.issues), body);
 }
 
-/** Of a union's branches, the one that got furthest into the value. */
+/** Of a union's branches, the one that got furthest: past the types, or deeper into the value. */
 function mostSpecific(issues: readonly Issue[], prefix: PropertyKey[] = []): Issue {
   const [first] = issues;
   if (!first) throw new Error('A failed parse without issues.');
@@ -21,7 +21,8 @@ function mostSpecific(issues: readonly Issue[], prefix: PropertyKey[] = []): Iss
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue;
   const branches = issue.errors.filter((errors) => errors.length > 0);
   const deeper = branches.map((errors) => mostSpecific(errors, issue.path)).filter((inner) => reaches(inner, issue));
-  return deeper.sort((a, b) => b.path.length - a.path.length)[0] ?? issue;
+  const depth = (inner: Issue) => inner.path.length + (inner.code === 'invalid_type' ? 0 : 1000);
+  return deeper.sort((a, b) => depth(b) - depth(a))[0] ?? issue;
 }
 
 const reaches = (inner: Issue, union: Issue) => inner.path.length > union.path.length || inner.code !== 'invalid_type';
