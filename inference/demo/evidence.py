@@ -1,14 +1,16 @@
-"""What each feature fires on and what it promotes: one pass over the cached activations, without the model's blocks."""
+"""What each feature fires on and what it promotes: one pass over the cached activations, one over the decoder rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import activations as cache
 import torch
+from lm import LAYER, editing
 from sae_lens import SAE
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 BEFORE, AFTER = 9, 4
+PROMOTING_STRENGTH = 60.0
 
 
 @dataclass(slots=True)
@@ -51,11 +53,30 @@ def collect(sae: SAE, shards: list[Path], examples: int = 32, chunk: int = 4096)
 
 
 @torch.inference_mode()
-def promoted(sae: SAE, model: PreTrainedModel, tokens: int = 12) -> torch.Tensor:
-    """Ids of the tokens whose logit each decoder row raises most, relative to the average row [features, tokens]."""
-    rows = sae.W_dec.float() * model.model.norm.weight.float()
-    logits = rows @ model.lm_head.weight.float().T
-    return torch.topk(logits - logits.mean(0), tokens, dim=-1).indices
+def promoted(
+    sae: SAE, model: PreTrainedModel, prefixes: list[list[int]], tokens: int = 12, batch_size: int = 256
+) -> torch.Tensor:
+    """Ids of the tokens made likelier by adding each feature at the last token of neutral prefixes [features, tokens].
+
+    The logit lens (final norm and unembedding right after block 15) says little so early in this model, so the vector
+    goes through the blocks that follow. Tokens are ranked by √p · log(p / mean of p).
+    """
+    score = torch.zeros(sae.cfg.d_sae, model.config.vocab_size)
+    for prefix in prefixes:
+        probabilities = []
+        for begin in range(0, sae.cfg.d_sae, batch_size):
+            rows = sae.W_dec[begin : begin + batch_size]
+            cache_ = DynamicCache(config=model.config)
+            model(input_ids=torch.tensor([prefix[:-1]]), past_key_values=cache_)
+            cache_.batch_repeat_interleave(len(rows))
+            added = (PROMOTING_STRENGTH * rows)[:, None].to(model.dtype)
+            with editing(model.model.layers[LAYER], lambda hidden, add=added: hidden + add):
+                last = torch.full((len(rows), 1), prefix[-1])
+                logits = model(input_ids=last, past_key_values=cache_).logits[:, -1]
+            probabilities.append(logits.float().softmax(-1))
+        p = torch.cat(probabilities)
+        score += p.sqrt() * (p / p.mean(0)).log()
+    return torch.topk(score, tokens, dim=-1).indices
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from sae_lens import SAE
 from transformers import PreTrainedTokenizerBase
 
 CONTEXTS = 3
+ASK = "<|im_start|>user\nSay something.<|im_end|>\n<|im_start|>assistant\n"
+NEUTRAL = (ASK + "I want to tell you about the", ASK + "I really like", ASK + "This is all about")
 WORD = re.compile(r"[^\W\d_]{2,}")
 STOP_WORDS = """
 the of and to in is that for it as was with be by on not he his but at are this have from or had an they which
@@ -60,11 +62,8 @@ def fold(word: str) -> str:
 
 
 def shown(piece: str) -> str:
-    return (
-        f"'{piece.strip() or piece!r}'"
-        if piece.strip()
-        else {"\n": "line break", "\n\n": "paragraph break"}.get(piece, repr(piece))
-    )
+    names = {"\n": "line break", "\n\n": "paragraph break", "\t": "tab"}
+    return f"'{piece.strip()}'" if piece.strip() else names.get(piece, repr(piece))
 
 
 def weighted(words: list[str], weights: list[float]) -> list[tuple[str, float]]:
@@ -94,14 +93,21 @@ def theme(words: Counter[str], background: Counter[str], all_words: int, count: 
     return chosen[:count]
 
 
-def readable(pieces: list[str], count: int = 3) -> list[str]:
-    """Promoted tokens that are whole words, folded."""
+def readable(pieces: list[str], common: frozenset[str], count: int = 3) -> list[str]:
+    """Promoted tokens that are whole words, folded, without those that many features promote."""
     chosen: list[str] = []
     for piece in pieces:
         word = piece.strip()
-        if piece.startswith(" ") and WORD.fullmatch(word) and word.isascii() and fold(word) not in map(fold, chosen):
+        if not (piece.startswith(" ") and WORD.fullmatch(word) and word.isascii()) or word.lower() in STOP:
+            continue
+        if piece not in common and fold(word) not in map(fold, chosen):
             chosen.append(word)
     return chosen[:count]
+
+
+def promoted_by_many(pieces: list[list[str]]) -> frozenset[str]:
+    seen = Counter(piece for row in pieces for piece in row)
+    return frozenset(piece for piece, count in seen.items() if count > 0.03 * len(pieces))
 
 
 def describe(peaks: list[tuple[str, float]], around: list[str], promotes: list[str], density: float) -> str:
@@ -127,10 +133,13 @@ def build(sae: SAE, shards: list[Path], hand: dict[str, str]) -> list[dict[str, 
     tokenizer, model = load_tokenizer(), load_model(torch.float32)
     reader = Reader(tokenizer, model.lm_head.weight.shape[0])
     evidence = ev.collect(sae, shards)
-    promotes = ev.promoted(sae, model)
+    prefixes = [tokenizer.encode(prefix, add_special_tokens=False) for prefix in NEUTRAL]
+    promotes = ev.promoted(sae, model, prefixes)
     live = [index for index in range(sae.cfg.d_sae) if evidence.count[index] > 0]
     wanted = {index: [p for p in evidence.top_position[index].tolist() if p >= 0] for index in live}
     windows = ev.contexts(evidence, sae, shards, wanted)
+    pieces_of = [[reader.text[token] for token in row] for row in promotes.tolist()]
+    common = promoted_by_many(pieces_of)
     background = Counter(reader.words(evidence.tokens.tolist()))
     all_words = sum(background.values())
     features = []
@@ -142,9 +151,8 @@ def build(sae: SAE, shards: list[Path], hand: dict[str, str]) -> list[dict[str, 
             [window.values[window.peak] for window in distinct],
         )
         near = Counter(word for window in distinct for word in set(reader.words(window.tokens)))
-        pieces = [reader.text[token] for token in promotes[index].tolist()]
         density = float(evidence.count[index]) / evidence.positions
-        auto = describe(peaks, theme(near, background, all_words), readable(pieces), density)
+        auto = describe(peaks, theme(near, background, all_words), readable(pieces_of[index], common), density)
         features.append(
             {
                 "index": index,
@@ -152,7 +160,7 @@ def build(sae: SAE, shards: list[Path], hand: dict[str, str]) -> list[dict[str, 
                 "density": float(f"{density:.3g}"),
                 "max_activation": round(float(evidence.top_value[index, 0]), 2),
                 "mean_activation": round(float(evidence.total[index] / evidence.count[index]), 2),
-                "promoted": pieces[:8],
+                "promoted": pieces_of[index][:8],
                 "contexts": [
                     {
                         "tokens": [reader.text[token] for token in window.tokens],

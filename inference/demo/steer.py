@@ -79,7 +79,7 @@ def words_of(text: str) -> list[str]:
 
 
 def candidates(features: list[dict], concept_words: set[str], count: int) -> list[int]:
-    """Features by how many of the words that they promote or peak on belong to the concept; ubiquitous ones excluded."""
+    """Features by how many of the words that they promote or peak on belong to the concept."""
 
     def score(feature: dict) -> float:
         promoted = sum(piece.strip().lower() in concept_words for piece in feature["promoted"])
