@@ -5,15 +5,15 @@ const url = process.env.MILLM_E2E_URL;
 
 test('critical path: an answer streams, the slider moves, the steered answer differs', async ({ page }) => {
   test.skip(!url, 'MILLM_E2E_URL names no running stack');
-  test.setTimeout(180_000);
-  const patience = { timeout: 90_000 };
+  test.setTimeout(600_000);
+  const patience = { timeout: 240_000 }; // a busy two-core machine writes a token every few seconds;
 
   await page.goto(url ?? '');
   await expect(page.getByTestId('connection')).toHaveAttribute('data-phase', 'online', patience);
   await expect(page.getByTestId('model-card')).toContainText('SmolLM2', patience);
   await expect(page.getByTestId('sae-card')).toContainText('Attached', patience);
   await expect(page.getByLabel('Feature to steer')).toBeVisible(patience);
-  await page.getByLabel('Most tokens per answer').fill('32');
+  await page.getByLabel('Most tokens per answer').fill('12');
 
   // Strength 0 is the plain model, to the letter.
   await page.getByLabel('Exact strength').fill('0');
@@ -28,15 +28,10 @@ test('critical path: an answer streams, the slider moves, the steered answer dif
   expect(before.trim().length).toBeGreaterThan(10);
   expect(await steeredAnswer.innerText()).toBe(before);
 
-  // A step of the slider at a time until the words change: the feature decides how many that takes.
-  const slider = page.getByRole('slider', { name: 'Steering strength' });
-  await slider.focus();
-  for (let press = 0; press < 10; press += 1) {
-    for (let step = 0; step < 2; step += 1) await page.keyboard.press('PageUp');
-    await expect(steered(page)).toHaveAttribute('data-status', /waiting|streaming/, patience);
-    await expect(steered(page)).toHaveAttribute('data-status', 'done', patience);
-    if ((await steeredAnswer.innerText()) !== before) break;
-  }
+  // To the end of the slider: one and a half times the most the feature ever fires.
+  await page.getByRole('slider', { name: 'Steering strength' }).press('End');
+  await expect(steered(page)).toHaveAttribute('data-status', /waiting|streaming/, patience);
+  await expect(steered(page)).toHaveAttribute('data-status', 'done', patience);
   expect(await steeredAnswer.innerText()).not.toBe(before);
   expect(await answer.innerText()).toBe(before);
 });

@@ -60,16 +60,19 @@ describe('the first feature', () => {
 
   it('is another when what the server steers belongs to another SAE or is gone', async () => {
     const elsewhere = { features: [{ index: 12, strength: 25, sae_id: 'other' }] };
-    expect((await firstFeature('demo', elsewhere, source([dead, sea])))?.strength).toBeUndefined();
+    expect((await firstFeature('demo', elsewhere, source([dead, sea]))).strength).toBeUndefined();
     const gone = { features: [{ index: 5, strength: 1 }] };
-    expect((await firstFeature('demo', gone, source([sea])))?.feature).toBe(sea);
+    expect((await firstFeature('demo', gone, source([sea]))).feature).toBe(sea);
   });
 
   it('is one with a measured strength, else the first that is labelled and alive, else the first', async () => {
     const measured = { ...sea, index: 99, suggested_strength: 40 };
-    expect((await firstFeature('demo', null, source([dead, sea, measured])))?.feature).toBe(measured);
-    expect((await firstFeature('demo', null, source([dead, sea])))?.feature).toBe(sea);
-    expect((await firstFeature('demo', null, source([dead])))?.feature).toBe(dead);
-    expect(await firstFeature('demo', null, source([]))).toBeNull();
+    expect((await firstFeature('demo', null, source([dead, sea, measured]))).feature).toBe(measured);
+    expect((await firstFeature('demo', null, source([dead, sea]))).feature).toBe(sea);
+    const digits = { index: 3, label: "'7', '5'", density: 0.001, max_activation: 50 };
+    const film = { index: 19, label: "'film'", density: 0.001, max_activation: 53 };
+    expect((await firstFeature('demo', null, source([dead, digits, film]))).feature).toBe(film);
+    expect((await firstFeature('demo', null, source([dead]))).feature).toBe(dead);
+    expect((await firstFeature('demo', null, source([]))).feature.index).toBe(0);
   });
 });

@@ -18,7 +18,7 @@ export async function firstFeature(
   saeId: string,
   steering: SteeringConfiguration | null,
   source: FeatureSource,
-): Promise<FirstFeature | null> {
+): Promise<FirstFeature> {
   const active = steering?.features?.find((item) => !item.sae_id || item.sae_id === saeId);
   if (active && (steering?.sae_id ?? saeId) === saeId) {
     const feature = await source.getFeature(saeId, active.index).catch(missing);
@@ -27,9 +27,17 @@ export async function firstFeature(
   const { items } = await source.listFeatures(saeId, { limit: LOOK_AT });
   const feature =
     items.find((item) => item.suggested_strength) ??
+    items.find(isTelling) ??
     items.find((item) => item.label && (item.max_activation ?? 0) > 0) ??
     items[0];
-  return feature ? { feature } : null;
+  // Without any label file there are still features, only nameless ones.
+  return { feature: feature ?? { index: 0, label: null } };
+}
+
+/** Named by a real word, and firing hard but seldom: such a feature tends to change an answer in a way one can see. */
+function isTelling({ label, density, max_activation }: FeatureSummary): boolean {
+  const isNamed = /^\P{L}*\p{L}{4,}/u.test(label ?? '');
+  return isNamed && (density ?? 1) < 0.01 && (max_activation ?? 0) >= 30;
 }
 
 function missing(thrown: unknown): null {
