@@ -34,7 +34,8 @@ def _on_input(change: Change) -> Callable[..., Any]:
         if args and isinstance(args[0], Tensor):
             changed = change(args[0])
             return None if changed is None else ((changed, *args[1:]), kwargs)
-        name = next((name for name, value in kwargs.items() if _is_hidden(value)), None)
+        by_name = "hidden_states" if "hidden_states" in kwargs else None
+        name = by_name or next((name for name, value in kwargs.items() if _is_hidden(value)), None)
         if name is None:
             raise RuntimeError(f"{type(module).__name__} was called without a hidden state")
         changed = change(kwargs[name])

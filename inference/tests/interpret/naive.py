@@ -46,7 +46,16 @@ NEOX = {
     "mlp.hook_in": ("mlp", "input"),
     "mlp.hook_post": ("mlp.dense_4h_to_h", "input"),
 }
-FAMILIES = {"gpt2": GPT2, "gpt_neox": NEOX, "gemma2": GEMMA, "gemma3_text": GEMMA}
+OPT = {
+    "blocks": "model.decoder.layers",
+    "hook_attn_out": ("self_attn", "output"),
+    "hook_mlp_out": ("fc2", "output"),
+    "hook_resid_mid": ("final_layer_norm", "input"),
+    "attn.hook_z": ("self_attn.out_proj", "input"),
+    "mlp.hook_in": ("fc1", "input"),
+    "mlp.hook_post": ("fc2", "input"),
+}
+FAMILIES = {"gpt2": GPT2, "gpt_neox": NEOX, "opt": OPT, "gemma2": GEMMA, "gemma3_text": GEMMA}
 
 
 def naive_generate(

@@ -48,7 +48,7 @@ HOOKS = {
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "opt"])
 def test_every_hook_of_the_families_that_differ(family, hook):
     width = 128 if family == "gpt2" and hook.endswith("hook_post") else HOOKS[hook]
     saes = {"sae": random_sae(d_in=width, hook=hook)}
