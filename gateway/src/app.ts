@@ -28,6 +28,7 @@ import { openAiRoutes } from './openai/routes.ts';
 import { tokenService } from './openai/tokens.ts';
 import { requireKey } from './plugins/auth.ts';
 import { allowBrowsers } from './plugins/cors.ts';
+import { addDraining } from './plugins/draining.ts';
 import { acceptJsonOnly } from './plugins/json-body.ts';
 import { describeApi } from './plugins/openapi.ts';
 import { addRequestContext, requestId } from './plugins/request-context.ts';
@@ -87,10 +88,6 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
   }) as unknown as FastifyInstance;
-  let isDraining = false;
-  app.addHook('preClose', async () => {
-    isDraining = true;
-  });
   app.addHook('onClose', async () => {
     runtime.close();
     await management.close();
@@ -98,6 +95,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   });
 
   addRequestContext(app);
+  const { isDraining } = addDraining(app);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   await describeApi(app);
@@ -115,7 +113,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
 
   await app.register(async (root) => {
     await openOpenAiScope(root);
-    await root.register(rootRoutes, { runtime, tokens, isDraining: () => isDraining });
+    await root.register(rootRoutes, { runtime, tokens, isDraining });
   });
 
   await app.register(
@@ -142,7 +140,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     async (api) => {
       const scope = openScope(api, renderApi);
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-      await api.register(systemRoutes, { runtime, backend: database.backend, isDraining: () => isDraining });
+      await api.register(systemRoutes, { runtime, backend: database.backend, isDraining });
       await management.register(api);
       await api.register(generateNoop);
       await api.register(steeringRoutes, { prefix: '/steering', steering });
@@ -155,7 +153,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
 
   live.install(app);
   await serveWeb(app, config);
-  app.addHook('onReady', async () => {
+  app.addHook('onListen', async () => {
     void runtime.start().then(management.start);
   });
   return app;

@@ -6,6 +6,8 @@ import { createLogger } from './log.ts';
 import { openDatabase } from './storage/database.ts';
 import { LockedError } from './storage/lock.ts';
 
+/** For what comes after the last request: sockets, streams, the database. */
+const closingMs = 10_000;
 const config = readConfig();
 const log = createLogger(config);
 
@@ -31,11 +33,12 @@ async function serve(): Promise<void> {
     if (isClosing) return;
     isClosing = true;
     log.info({ event: 'gateway:closing', signal }, 'closing');
-    setTimeout(() => process.exit(1), config.shutdownGraceMs).unref();
+    setTimeout(() => process.exit(1), config.shutdownGraceMs + closingMs).unref();
     // A connection whose stream ends now stays open for reuse, and would keep the server from closing.
     setInterval(() => app.server.closeIdleConnections(), 100).unref();
     void app
-      .close()
+      .drain(config.shutdownGraceMs)
+      .then(() => app.close())
       .then(() => database.close())
       .then(() => process.exit(0));
   };

@@ -606,7 +606,62 @@ export interface paths {
             };
         };
         put?: never;
-        post?: never;
+        /** Download a model from the hub; asked twice it is one download */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        repo_id: string;
+                        revision?: string | null;
+                        /** @description For this call only: never stored, never logged. */
+                        hf_token?: string | null;
+                        quantization?: ("Q4" | "Q8" | "FP16" | "BF16" | "FP32") | null;
+                        /** @default false */
+                        trust_remote_code?: boolean;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Model"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
         delete?: never;
         options?: never;
         head?: never;
@@ -668,6 +723,253 @@ export interface paths {
         };
         put?: never;
         post?: never;
+        /** Forget it, and free the disk of what was downloaded */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                model_id: string;
+                                freed_bytes: number;
+                            };
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/models/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a repository holds, and whether it would fit here */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        repo_id: string;
+                        revision?: string | null;
+                        /** @description For this call only: never stored, never logged. */
+                        hf_token?: string | null;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ModelPreview"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/models/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take up a directory or a GGUF file of the inference service's disk */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description A directory or a .gguf file on the inference service's disk. */
+                        path: string;
+                        name?: string;
+                        quantization?: ("Q4" | "Q8" | "FP16" | "BF16" | "FP32") | null;
+                        /** @default false */
+                        trust_remote_code?: boolean;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Model"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/models/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop its download, or its loading */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Model"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
         delete?: never;
         options?: never;
         head?: never;
@@ -970,7 +1272,202 @@ export interface paths {
             };
         };
         put?: never;
-        post?: never;
+        /** Download an SAE from the hub; asked twice it is one download */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        repo_id?: string;
+                        revision?: string | null;
+                        /** @description For this call only: never stored, never logged. */
+                        hf_token?: string | null;
+                        path?: string | null;
+                        /** @description The model it belongs to, by name. */
+                        model?: string | null;
+                        release?: string;
+                        sae_id?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Sae"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/saes/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The SAEs that a repository holds */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        repo_id: string;
+                        revision?: string | null;
+                        /** @description For this call only: never stored, never logged. */
+                        hf_token?: string | null;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["SaePreview"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/saes/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take up a folder of the inference service's disk */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description A folder on the inference service's disk. */
+                        path: string;
+                        id?: string;
+                        model?: string | null;
+                        layer?: number;
+                        hook?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Sae"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
         delete?: never;
         options?: never;
         head?: never;
@@ -1006,6 +1503,117 @@ export interface paths {
                             /** @enum {boolean} */
                             success: true;
                             data: components["schemas"]["Sae"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Forget it with its labels, and free the disk of what was downloaded */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                sae_id: string;
+                                freed_bytes: number;
+                            };
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/saes/{id}/compatibility": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether it fits the loaded model, at a layer */
+        get: {
+            parameters: {
+                query?: {
+                    layer?: number;
+                };
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Compatibility"];
                             error: null;
                         };
                     };
@@ -1297,6 +1905,1441 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/saes/{id}/features/{index}/label": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Write a label by hand; imports leave it alone. null takes it away */
+        put: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                    index: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        label: string | null;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Feature"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/saes/{id}/labels/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every label of an SAE, as one document or as lines in the form of Neuronpedia */
+        get: {
+            parameters: {
+                query?: {
+                    format?: "json" | "jsonl";
+                };
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                sae_id: string;
+                                n_features?: number;
+                                features: {
+                                    index: number;
+                                    label: string | null;
+                                    density: number | null;
+                                    max_activation: number | null;
+                                    promoted?: unknown[];
+                                    contexts?: unknown[];
+                                }[];
+                            };
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/saes/{id}/labels/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Import labels: our own file, Neuronpedia lines (plain or gzip) or ZIP, an answer of a miStudio server, or with `profile` those of a profile */
+        post: {
+            parameters: {
+                query?: {
+                    profile?: string;
+                };
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["LabelReport"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profiles/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Import a profile, a cluster, a bundle of clusters, a circuit or a probe; its content says which */
+        post: {
+            parameters: {
+                query?: {
+                    activate?: "0" | "1" | "true" | "false";
+                    acknowledge_unvalidated?: "0" | "1" | "true" | "false";
+                    on_conflict?: "rename" | "fail";
+                    on_invalid?: "refuse" | "skip";
+                    /** @description The SAE to bind it to, whatever the document says. */
+                    sae_id?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            /** @description The document, as JSON. */
+            requestBody: {
+                content: {
+                    "application/json": string;
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ImportAnswer"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profiles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every profile */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Profile"][];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Make a profile */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name: string;
+                        description?: string | null;
+                        model?: string | null;
+                        sae_id?: string | null;
+                        intensity?: number;
+                        intensity_range?: [
+                            number,
+                            number
+                        ] | null;
+                        /** @default [] */
+                        features?: {
+                            index: number;
+                            op?: ("add" | "clamp" | "clamp_range" | "multiply" | "ablate" | "ablate_direction" | "orthogonal" | "norm_add") | null;
+                            strength?: number | null;
+                            value?: number | null;
+                            min?: number | null;
+                            max?: number | null;
+                            sae_id?: string | null;
+                            when?: ({
+                                index: number;
+                                sae_id?: string | null;
+                                above?: number | null;
+                                below?: number | null;
+                                mode?: ("token" | "latched" | "prompt") | null;
+                            } & {
+                                [key: string]: unknown;
+                            }) | null;
+                            scope?: ({
+                                roles?: string[] | null;
+                                positions?: number[] | null;
+                                phase?: ("both" | "prompt" | "generated") | null;
+                                special_tokens?: boolean | null;
+                            } & {
+                                [key: string]: unknown;
+                            }) | null;
+                            label?: string | null;
+                        }[];
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ProfileDetail"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profiles/save-current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keep the active configuration as a profile */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name: string;
+                        description?: string | null;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ProfileDetail"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profiles/deactivate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** No profile is active any more; the active configuration is emptied unless told otherwise */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        clear_steering?: boolean;
+                    } | null;
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                profile_id: string | null;
+                                cleared_steering: boolean;
+                            };
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profiles/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Several profiles as one cluster bundle */
+        get: {
+            parameters: {
+                query: {
+                    /** @description Ids, separated by commas. */
+                    ids: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                [key: string]: unknown;
+                            };
+                            error: null;
+                            left_out: string[];
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profiles/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One profile with its features */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ProfileDetail"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Delete it; an active one takes its steering along */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                profile_id: string;
+                                was_active: boolean;
+                            };
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        /** Change what is named; `features` replaces the list */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name?: string;
+                        description?: string | null;
+                        model?: string | null;
+                        sae_id?: string | null;
+                        intensity?: number;
+                        features?: {
+                            index: number;
+                            op?: ("add" | "clamp" | "clamp_range" | "multiply" | "ablate" | "ablate_direction" | "orthogonal" | "norm_add") | null;
+                            strength?: number | null;
+                            value?: number | null;
+                            min?: number | null;
+                            max?: number | null;
+                            sae_id?: string | null;
+                            when?: ({
+                                index: number;
+                                sae_id?: string | null;
+                                above?: number | null;
+                                below?: number | null;
+                                mode?: ("token" | "latched" | "prompt") | null;
+                            } & {
+                                [key: string]: unknown;
+                            }) | null;
+                            scope?: ({
+                                roles?: string[] | null;
+                                positions?: number[] | null;
+                                phase?: ("both" | "prompt" | "generated") | null;
+                                special_tokens?: boolean | null;
+                            } & {
+                                [key: string]: unknown;
+                            }) | null;
+                            label?: string | null;
+                        }[];
+                        acknowledge_unvalidated?: boolean;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ProfileDetail"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        trace?: never;
+    };
+    "/api/profiles/{id}/activate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make it what requests get that name no steering */
+        post: {
+            parameters: {
+                query?: {
+                    acknowledge_unvalidated?: "0" | "1" | "true" | "false";
+                };
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        apply_steering?: boolean;
+                        acknowledge_unvalidated?: boolean;
+                    } | null;
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                profile_id: string;
+                                applied_steering: boolean;
+                                feature_count: number;
+                                warnings: string[];
+                                profile: components["schemas"]["ProfileDetail"];
+                            };
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profiles/{id}/duplicate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A copy under another name */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name?: string;
+                    } | null;
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ProfileDetail"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profiles/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** As a document: in the form it came in, or in another */
+        get: {
+            parameters: {
+                query?: {
+                    format?: "spec" | "p3" | "p1" | "cluster" | "circuit" | "probe";
+                    /** @description One layer of a circuit, with format=cluster. */
+                    layer?: number;
+                };
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                [key: string]: unknown;
+                            };
+                            error: null;
+                            left_out: string[];
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every download, the newest first */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Download"][];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop it; what is on disk stays */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Download"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start it again where it stopped */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description For this call only: never stored, never logged. */
+                        hf_token?: string | null;
+                    } | null;
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Download"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The request log, the newest first; empty unless request_log_enabled is set */
+        get: {
+            parameters: {
+                query?: {
+                    skip?: number;
+                    limit?: number;
+                    model?: string;
+                    failed?: "true" | "false";
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                items: components["schemas"]["LoggedRequest"][];
+                                total: number;
+                                skip: number;
+                                limit: number;
+                            };
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Empty the request log */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: {
+                                deleted: number;
+                            };
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Settings, and what the server was started with */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Config"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change settings */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description Keep one line per request on /v1: model, tokens, times; never its text. */
+                        request_log_enabled?: boolean;
+                        request_log_max_rows?: number;
+                        request_log_retention_days?: number;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["Config"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
         trace?: never;
     };
     "/api/steering": {
@@ -2468,6 +4511,33 @@ export interface components {
             max: number;
             active_ratio: number;
         };
+        DownloadInput: {
+            id: string;
+            /** @enum {string} */
+            kind: "model" | "sae";
+            repo_id: string;
+            revision: string | null;
+            path: string | null;
+            /** @enum {string} */
+            state: "queued" | "running" | "done" | "failed" | "cancelled" | "interrupted";
+            resumable: boolean;
+            progress: number;
+            bytes_done: number;
+            bytes_total: number;
+            bytes_per_second: number;
+            error: {
+                code: string;
+                message: string;
+            } | null;
+            created_at: string;
+            updated_at: string;
+        };
+        LabelReportInput: {
+            format: string;
+            imported: number;
+            kept: number;
+            skipped: number;
+        };
         ModelInput: {
             id: string;
             name: string;
@@ -2487,7 +4557,219 @@ export interface components {
             progress: number;
             locked: boolean;
             error: string | null;
+            /** @enum {string} */
+            source: "manifest" | "hub" | "local";
+            trust_remote_code: boolean;
+            download_id: string | null;
             created_at: string;
+        };
+        ModelPreviewInput: {
+            repo_id: string;
+            revision: string;
+            files: {
+                path: string;
+                size_bytes: number;
+            }[];
+            size_bytes: number;
+            gated: boolean;
+            license?: string | null;
+            architecture?: string | null;
+            parameters?: number | null;
+            context_length?: number | null;
+            requires_trust_remote_code: boolean;
+            memory: {
+                quantization: string;
+                memory_bytes: number;
+                fits: boolean;
+            }[];
+            disk_free_bytes: number;
+            warnings: string[];
+        };
+        ProfileInput: {
+            id: string;
+            name: string;
+            description: string | null;
+            /** @enum {string} */
+            format: "spec" | "p3" | "p1" | "cluster" | "circuit" | "probe";
+            /** @enum {string} */
+            source_kind: "manual" | "cluster" | "circuit" | "probe";
+            model: string | null;
+            sae_id: string | null;
+            layer: number | null;
+            layers: number[];
+            intensity: number;
+            intensity_range: number[] | null;
+            feature_count: number;
+            bound: boolean;
+            is_active: boolean;
+            rung: number | null;
+            rung_language: string | null;
+            edited: boolean;
+            warnings: string[];
+            created_at: string;
+            updated_at: string;
+        };
+        ProfileDetailInput: {
+            id: string;
+            name: string;
+            description: string | null;
+            /** @enum {string} */
+            format: "spec" | "p3" | "p1" | "cluster" | "circuit" | "probe";
+            /** @enum {string} */
+            source_kind: "manual" | "cluster" | "circuit" | "probe";
+            model: string | null;
+            sae_id: string | null;
+            layer: number | null;
+            layers: number[];
+            intensity: number;
+            intensity_range: number[] | null;
+            feature_count: number;
+            bound: boolean;
+            is_active: boolean;
+            rung: number | null;
+            rung_language: string | null;
+            edited: boolean;
+            warnings: string[];
+            created_at: string;
+            updated_at: string;
+            features: ({
+                index: number;
+                op: string;
+                strength: number | null;
+                label: string | null;
+                sae_id: string | null;
+                layer: number | null;
+            } & {
+                [key: string]: unknown;
+            })[];
+        };
+        ImportAnswerInput: {
+            /** @description What was stored, when it was one. */
+            profile: components["schemas"]["ProfileDetailInput"] | null;
+            profiles: components["schemas"]["ProfileInput"][];
+            status: string;
+            warnings: string[];
+            dropped: {
+                key: string;
+                path: string;
+                value: unknown;
+                reason: string;
+            }[];
+            results: {
+                name: string;
+                /** @enum {string} */
+                status: "imported" | "imported_unbound" | "blocked" | "error";
+                profile_id: string | null;
+                warnings: string[];
+                dropped: {
+                    key: string;
+                    path: string;
+                    value: unknown;
+                    reason: string;
+                }[];
+                error: {
+                    code: string;
+                    message: string;
+                    details: {
+                        [key: string]: unknown;
+                    };
+                } | null;
+            }[];
+            imported: number;
+            blocked: number;
+            errors: number;
+        };
+        LoggedRequestInput: {
+            id: string;
+            at: string;
+            endpoint: string;
+            model: string;
+            stream: boolean;
+            status: number;
+            error_code: string | null;
+            finish_reason: string | null;
+            prompt_tokens: number;
+            completion_tokens: number;
+            cached_tokens: number;
+            ttft_ms: number | null;
+            duration_ms: number;
+            steering: string;
+        };
+        SaeInput: {
+            id: string;
+            name: string;
+            repo_id: string | null;
+            path: string | null;
+            architecture: string | null;
+            d_in: number | null;
+            d_sae: number | null;
+            hook: string | null;
+            layer: number | null;
+            model: string | null;
+            attached: boolean;
+            operations: string[];
+            warnings: string[];
+            /** @enum {string} */
+            status: "downloading" | "ready" | "attached" | "error";
+            progress: number;
+            revision: string | null;
+            /** @enum {string} */
+            source: "manifest" | "hub" | "local";
+            format: string | null;
+            download_id: string | null;
+            size_bytes: number | null;
+            memory_bytes: number | null;
+            error: string | null;
+            created_at: string;
+        };
+        SaePreviewInput: {
+            repo_id: string;
+            revision: string;
+            saes: {
+                id: string;
+                path: string;
+                size_bytes: number;
+                format?: string | null;
+                architecture?: string | null;
+                d_in?: number | null;
+                d_sae?: number | null;
+                hook?: string | null;
+                layer?: number | null;
+            }[];
+            size_bytes: number;
+            gated: boolean;
+            disk_free_bytes: number;
+            warnings: string[];
+        };
+        CompatibilityInput: {
+            compatible: boolean;
+            errors: string[];
+            warnings: string[];
+        };
+        ConfigInput: {
+            settings: {
+                /** @description Keep one line per request on /v1: model, tokens, times; never its text. */
+                request_log_enabled: boolean;
+                request_log_max_rows: number;
+                request_log_retention_days: number;
+            };
+            deployment: {
+                host: string;
+                port: number;
+                inference_url: string;
+                hub_endpoint: string;
+                hub_token_set: boolean;
+                database: string;
+                redis: boolean;
+                api_keys_set: boolean;
+                cors_origins: string[];
+                log_level: string;
+                log_format: string;
+                strict: boolean;
+                max_n: number;
+                max_prompts: number;
+                body_limit_bytes: number;
+            };
         };
         MonitorStatisticsInput: {
             sae_id: string | null;
@@ -2587,27 +4869,6 @@ export interface components {
             safety_identifier?: unknown;
         } & {
             [key: string]: unknown;
-        };
-        SaeInput: {
-            id: string;
-            name: string;
-            repo_id: string | null;
-            path: string | null;
-            architecture: string | null;
-            d_in: number | null;
-            d_sae: number | null;
-            hook: string | null;
-            layer: number | null;
-            model: string | null;
-            attached: boolean;
-            operations: string[];
-            warnings: string[];
-            /** @enum {string} */
-            status: "downloading" | "ready" | "attached" | "error";
-            size_bytes: number | null;
-            memory_bytes: number | null;
-            error: string | null;
-            created_at: string;
         };
         ActiveSteeringInput: {
             enabled: boolean;
@@ -3068,6 +5329,33 @@ export interface components {
             max: number;
             active_ratio: number;
         };
+        Download: {
+            id: string;
+            /** @enum {string} */
+            kind: "model" | "sae";
+            repo_id: string;
+            revision: string | null;
+            path: string | null;
+            /** @enum {string} */
+            state: "queued" | "running" | "done" | "failed" | "cancelled" | "interrupted";
+            resumable: boolean;
+            progress: number;
+            bytes_done: number;
+            bytes_total: number;
+            bytes_per_second: number;
+            error: {
+                code: string;
+                message: string;
+            } | null;
+            created_at: string;
+            updated_at: string;
+        };
+        LabelReport: {
+            format: string;
+            imported: number;
+            kept: number;
+            skipped: number;
+        };
         Model: {
             id: string;
             name: string;
@@ -3087,7 +5375,219 @@ export interface components {
             progress: number;
             locked: boolean;
             error: string | null;
+            /** @enum {string} */
+            source: "manifest" | "hub" | "local";
+            trust_remote_code: boolean;
+            download_id: string | null;
             created_at: string;
+        };
+        ModelPreview: {
+            repo_id: string;
+            revision: string;
+            files: {
+                path: string;
+                size_bytes: number;
+            }[];
+            size_bytes: number;
+            gated: boolean;
+            license?: string | null;
+            architecture?: string | null;
+            parameters?: number | null;
+            context_length?: number | null;
+            requires_trust_remote_code: boolean;
+            memory: {
+                quantization: string;
+                memory_bytes: number;
+                fits: boolean;
+            }[];
+            disk_free_bytes: number;
+            warnings: string[];
+        };
+        Profile: {
+            id: string;
+            name: string;
+            description: string | null;
+            /** @enum {string} */
+            format: "spec" | "p3" | "p1" | "cluster" | "circuit" | "probe";
+            /** @enum {string} */
+            source_kind: "manual" | "cluster" | "circuit" | "probe";
+            model: string | null;
+            sae_id: string | null;
+            layer: number | null;
+            layers: number[];
+            intensity: number;
+            intensity_range: number[] | null;
+            feature_count: number;
+            bound: boolean;
+            is_active: boolean;
+            rung: number | null;
+            rung_language: string | null;
+            edited: boolean;
+            warnings: string[];
+            created_at: string;
+            updated_at: string;
+        };
+        ProfileDetail: {
+            id: string;
+            name: string;
+            description: string | null;
+            /** @enum {string} */
+            format: "spec" | "p3" | "p1" | "cluster" | "circuit" | "probe";
+            /** @enum {string} */
+            source_kind: "manual" | "cluster" | "circuit" | "probe";
+            model: string | null;
+            sae_id: string | null;
+            layer: number | null;
+            layers: number[];
+            intensity: number;
+            intensity_range: number[] | null;
+            feature_count: number;
+            bound: boolean;
+            is_active: boolean;
+            rung: number | null;
+            rung_language: string | null;
+            edited: boolean;
+            warnings: string[];
+            created_at: string;
+            updated_at: string;
+            features: ({
+                index: number;
+                op: string;
+                strength: number | null;
+                label: string | null;
+                sae_id: string | null;
+                layer: number | null;
+            } & {
+                [key: string]: unknown;
+            })[];
+        };
+        ImportAnswer: {
+            /** @description What was stored, when it was one. */
+            profile: components["schemas"]["ProfileDetail"] | null;
+            profiles: components["schemas"]["Profile"][];
+            status: string;
+            warnings: string[];
+            dropped: {
+                key: string;
+                path: string;
+                value: unknown;
+                reason: string;
+            }[];
+            results: {
+                name: string;
+                /** @enum {string} */
+                status: "imported" | "imported_unbound" | "blocked" | "error";
+                profile_id: string | null;
+                warnings: string[];
+                dropped: {
+                    key: string;
+                    path: string;
+                    value: unknown;
+                    reason: string;
+                }[];
+                error: {
+                    code: string;
+                    message: string;
+                    details: {
+                        [key: string]: unknown;
+                    };
+                } | null;
+            }[];
+            imported: number;
+            blocked: number;
+            errors: number;
+        };
+        LoggedRequest: {
+            id: string;
+            at: string;
+            endpoint: string;
+            model: string;
+            stream: boolean;
+            status: number;
+            error_code: string | null;
+            finish_reason: string | null;
+            prompt_tokens: number;
+            completion_tokens: number;
+            cached_tokens: number;
+            ttft_ms: number | null;
+            duration_ms: number;
+            steering: string;
+        };
+        Sae: {
+            id: string;
+            name: string;
+            repo_id: string | null;
+            path: string | null;
+            architecture: string | null;
+            d_in: number | null;
+            d_sae: number | null;
+            hook: string | null;
+            layer: number | null;
+            model: string | null;
+            attached: boolean;
+            operations: string[];
+            warnings: string[];
+            /** @enum {string} */
+            status: "downloading" | "ready" | "attached" | "error";
+            progress: number;
+            revision: string | null;
+            /** @enum {string} */
+            source: "manifest" | "hub" | "local";
+            format: string | null;
+            download_id: string | null;
+            size_bytes: number | null;
+            memory_bytes: number | null;
+            error: string | null;
+            created_at: string;
+        };
+        SaePreview: {
+            repo_id: string;
+            revision: string;
+            saes: {
+                id: string;
+                path: string;
+                size_bytes: number;
+                format?: string | null;
+                architecture?: string | null;
+                d_in?: number | null;
+                d_sae?: number | null;
+                hook?: string | null;
+                layer?: number | null;
+            }[];
+            size_bytes: number;
+            gated: boolean;
+            disk_free_bytes: number;
+            warnings: string[];
+        };
+        Compatibility: {
+            compatible: boolean;
+            errors: string[];
+            warnings: string[];
+        };
+        Config: {
+            settings: {
+                /** @description Keep one line per request on /v1: model, tokens, times; never its text. */
+                request_log_enabled: boolean;
+                request_log_max_rows: number;
+                request_log_retention_days: number;
+            };
+            deployment: {
+                host: string;
+                port: number;
+                inference_url: string;
+                hub_endpoint: string;
+                hub_token_set: boolean;
+                database: string;
+                redis: boolean;
+                api_keys_set: boolean;
+                cors_origins: string[];
+                log_level: string;
+                log_format: string;
+                strict: boolean;
+                max_n: number;
+                max_prompts: number;
+                body_limit_bytes: number;
+            };
         };
         MonitorStatistics: {
             sae_id: string | null;
@@ -3187,27 +5687,6 @@ export interface components {
             safety_identifier?: unknown;
         } & {
             [key: string]: unknown;
-        };
-        Sae: {
-            id: string;
-            name: string;
-            repo_id: string | null;
-            path: string | null;
-            architecture: string | null;
-            d_in: number | null;
-            d_sae: number | null;
-            hook: string | null;
-            layer: number | null;
-            model: string | null;
-            attached: boolean;
-            operations: string[];
-            warnings: string[];
-            /** @enum {string} */
-            status: "downloading" | "ready" | "attached" | "error";
-            size_bytes: number | null;
-            memory_bytes: number | null;
-            error: string | null;
-            created_at: string;
         };
         ActiveSteering: {
             enabled: boolean;

@@ -61,13 +61,25 @@ export function resolveSteering(input: SteeringInput): ResolvedSteering {
   for (const candidate of candidates) {
     const sae = isFromServer ? findSae(candidate.saeId, attached) : requireSae(candidate, attached);
     // The active configuration applies to clients unaware of it: what is not attached now is left out, not an error.
-    if (sae === null || (isFromServer && candidate.feature.index >= sae.d_sae)) continue;
-    features.push(toContract(candidate, sae, attached, isFromServer));
+    if (sae === null || (isFromServer && !isApplicable(candidate.feature, sae, attached))) continue;
+    features.push(toContract(candidate, sae, attached));
   }
   const applied = merge(features);
   if (applied.length === 0) return { ...unsteered, intensity };
   const name = fingerprint(applied);
   return { spec: { fingerprint: name, features: applied }, name, intensity };
+}
+
+function isApplicable(feature: SteeringFeature, sae: AttachedSae, attached: readonly AttachedSae[]): boolean {
+  const { index, op, when } = feature;
+  const watched = when?.sae_id == null ? sae : findSae(when.sae_id, attached);
+  if (watched === null || (when != null && when.index >= watched.d_sae)) return false;
+  return index < sae.d_sae && canServe(sae, op ?? 'add');
+}
+
+/** An SAE that names no operations serves them all. */
+function canServe({ operations = [] }: AttachedSae, op: Schemas['SteeringOp']): boolean {
+  return operations.length === 0 || operations.includes(op);
 }
 
 function collect({ inline, profile, active, path = 'steering' }: SteeringInput): Candidate[] {
@@ -153,11 +165,10 @@ function toContract(
   { feature, path, intensity }: Candidate,
   sae: AttachedSae,
   attached: readonly AttachedSae[],
-  isLenient: boolean,
 ): FeatureSteering {
   const op = feature.op ?? 'add';
   requireIndex(feature.index, sae, path && `${path}.index`);
-  if (sae.operations && sae.operations.length > 0 && !sae.operations.includes(op)) {
+  if (!canServe(sae, op)) {
     throw new AppError('UNSUPPORTED_VALUE', `The SAE "${sae.sae_id}" cannot serve the operation "${op}".`, {
       param: path && `${path}.op`,
     });
@@ -165,8 +176,8 @@ function toContract(
   let when: Schemas['SteeringCondition'] | null = null;
   if (feature.when != null) {
     const { index, sae_id, above, below, mode } = feature.when;
-    const watched = sae_id == null ? sae : (findSae(sae_id, attached) ?? requireWatched(sae_id, attached, path));
-    if (!isLenient) requireIndex(index, watched, path && `${path}.when.index`);
+    const watched = sae_id == null ? sae : requireWatched(sae_id, attached, path);
+    requireIndex(index, watched, path && `${path}.when.index`);
     when = { index, sae_id: watched.sae_id, above: above ?? null, below: below ?? null, mode: mode ?? 'token' };
   }
   return {

@@ -148,7 +148,7 @@ describe('the process', () => {
     expect(third.output()).toContain('Unknown setting: MILLM_NOPE');
   });
 
-  it('finishes what is running when asked to stop', { timeout: 60_000 }, async () => {
+  it('finishes what is running when asked to stop, and refuses what is new', { timeout: 60_000 }, async () => {
     const gateway = await startGateway(temporary(copyTemplate()));
     await untilReady(gateway);
     const answer = await fetch(`${gateway.url}/v1/chat/completions`, {
@@ -157,11 +157,14 @@ describe('the process', () => {
       body: JSON.stringify({
         model: 'smollm2-135m-instruct',
         stream: true,
-        max_tokens: 20,
+        max_tokens: 60,
         messages: [{ role: 'user', content: '[[slow]]' }],
       }),
     });
     gateway.child.kill('SIGTERM');
+    await until(async () => (await fetch(`${gateway.url}/health`)).status === 503);
+    const refused = await fetch(`${gateway.url}/v1/models`);
+    expect([refused.status, await refused.json()]).toMatchObject([503, { error: { code: 'shutting_down' } }]);
     expect(await answer.text()).toContain('data: [DONE]');
     expect(await gateway.exitCode).toBe(0);
   });

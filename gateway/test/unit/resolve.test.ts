@@ -124,6 +124,15 @@ describe('resolveSteering', () => {
     });
     expect(strengths(resolve({ active }))).toEqual([[3, 1]]);
     expect(resolve({ active, attached: [] }).spec).toBeNull();
+    const beyond = inline({
+      features: [
+        { index: 9999, strength: 1 },
+        { index: 1, op: 'ablate' },
+        { index: 2, strength: 1, when: { index: 1, above: 0, sae_id: 'gone' } },
+        { index: 4, strength: 1 },
+      ],
+    });
+    expect(strengths(resolve({ active: beyond, attached: [sae('demo', { operations: ['add'] })] }))).toEqual([[4, 1]]);
   });
 
   it('calls strength 0 what it is: nothing', () => {
