@@ -31,6 +31,7 @@ import { allowBrowsers } from './plugins/cors.ts';
 import { addDraining } from './plugins/draining.ts';
 import { acceptJsonOnly } from './plugins/json-body.ts';
 import { describeApi } from './plugins/openapi.ts';
+import { limitRate } from './plugins/rate-limit.ts';
 import { addRequestContext, requestId } from './plugins/request-context.ts';
 import { openScope } from './plugins/scope.ts';
 import { serveWeb } from './plugins/web.ts';
@@ -121,6 +122,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
       // First, so that a refusal for want of a key can be read by a browser too.
       await allowBrowsers(v1, config.corsOrigins);
       const scope = await openOpenAiScope(v1);
+      limitRate(v1, { cache, perMinute: config.rateLimitPerMinute });
       management.logRequests(v1);
       await v1.register(openAiRoutes, {
         models: modelsOf,
@@ -139,10 +141,15 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   await app.register(
     async (api) => {
       const scope = openScope(api, renderApi);
+      limitRate(api, {
+        cache,
+        perMinute: config.rateLimitPerMinute,
+        isFree: ({ url }) => url.startsWith('/api/health'),
+      });
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
       await api.register(systemRoutes, { runtime, backend: database.backend, isDraining });
-      await management.register(api);
       await api.register(generateNoop);
+      await management.register(api);
       await api.register(steeringRoutes, { prefix: '/steering', steering });
       await api.register(activationRoutes, { prefix: '/activations', activations });
       await api.register(monitorRoutes, { prefix: '/monitor', monitoring: live.monitoring });

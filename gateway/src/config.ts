@@ -40,6 +40,7 @@ const environment = z.object({
   MILLM_WEB_DEV_URL: url.optional(),
   MILLM_API_KEYS: list(''),
   MILLM_GUARD_MODELS: flag,
+  MILLM_RATE_LIMIT_PER_MINUTE: number(0),
   MILLM_CORS_ORIGINS: list('*'),
   MILLM_STRICT: flag,
   MILLM_ALLOW_CHAT_TEMPLATE: flag,
@@ -57,7 +58,7 @@ const environment = z.object({
 export const environmentVariables: readonly string[] = Object.keys(environment.shape);
 
 /** Variables with our prefix that belong to the sidecar or to the tests. */
-const foreign = /^MILLM_(INFERENCE|TEST)_/;
+const foreign = /^MILLM_(INFERENCE|TEST|LIVE)_/;
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 
 export class ConfigError extends Error {}
@@ -90,6 +91,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
     webDevUrl: e.MILLM_WEB_DEV_URL,
     apiKeys: e.MILLM_API_KEYS,
     guardModels: e.MILLM_GUARD_MODELS,
+    rateLimitPerMinute: e.MILLM_RATE_LIMIT_PER_MINUTE,
     corsOrigins: e.MILLM_CORS_ORIGINS,
     strict: e.MILLM_STRICT,
     allowChatTemplate: e.MILLM_ALLOW_CHAT_TEMPLATE,

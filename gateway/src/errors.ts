@@ -10,6 +10,7 @@ type EdgeCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'INVALID_JSON'
   | 'UNAUTHORIZED'
+  | 'RATE_LIMITED'
   | 'FORBIDDEN'
   | 'UNKNOWN_KIND'
   | 'SAE_SET_INCOMPLETE'
@@ -74,6 +75,7 @@ export const catalogue: Readonly<Record<ErrorCode, CatalogueEntry>> = {
   SIDECAR_UNAVAILABLE: unavailable('sidecar_unavailable', 5),
   SHUTTING_DOWN: unavailable('shutting_down', 10),
   QUEUE_FULL: { api: 503, v1: 429, v1Code: 'queue_full', type: 'rate_limit_error', retryAfterS: 5 },
+  RATE_LIMITED: { api: 429, v1: 429, v1Code: 'rate_limit_exceeded', type: 'rate_limit_error', retryAfterS: 60 },
   DEADLINE_EXCEEDED: { api: 504, v1: 504, v1Code: 'deadline_exceeded', type: 'server_error', retryAfterS: null },
   INTERNAL_ERROR: { api: 500, v1: 500, v1Code: 'engine_error', type: 'server_error', retryAfterS: 1 },
 };

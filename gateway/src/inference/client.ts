@@ -29,6 +29,8 @@ export interface ClientOptions {
 
 const quickMs = 5_000;
 const workMs = 300_000;
+/** Takes effect between two steps of the engine, and a step of a busy CPU takes long. */
+const monitorMs = 30_000;
 /** The sidecar says something at least every ten seconds. */
 const feedSilenceMs = 45_000;
 
@@ -146,7 +148,7 @@ export function inferenceClient({ url, loadTimeoutMs, streamIdleTimeoutMs }: Cli
     deleteFiles: (body: Schemas['DeleteFilesRequest'], options: CallOptions = {}) =>
       call<Schemas['DeletedFiles']>('POST', '/files/delete', body, { ...options, timeoutMs: workMs }),
     setMonitor: (body: Schemas['MonitorState'], options: CallOptions = {}) =>
-      call<Schemas['MonitorState']>('PUT', '/monitor', body, { ...options, timeoutMs: quickMs }),
+      call<Schemas['MonitorState']>('PUT', '/monitor', body, { ...options, timeoutMs: monitorMs }),
     /** What came after the cursor, or everything from a snapshot on; ends or throws when the connection does. */
     async feed(
       cursor: { instanceId: string; afterSeq: number } | null,

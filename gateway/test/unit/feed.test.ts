@@ -1,6 +1,8 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createFeed } from '../../src/inference/feed.ts';
 import type { FeedNews } from '../../src/inference/feed.ts';
+import { feedEvent } from '../../src/inference/feed-contract.ts';
 import { inferenceClient } from '../../src/inference/client.ts';
 import type { Logger } from '../../src/log.ts';
 import { changesBetween, nothingLoaded } from '../../src/system/changes.ts';
@@ -152,5 +154,20 @@ describe('progress', () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(sent).toEqual([1, 5, 7]);
     expect(progress.all()).toMatchObject([{ state: 'done', progress: 100, is_final: true }]);
+  });
+});
+
+describe('golden messages of the feed', () => {
+  const folder = new URL('../../../proto/fixtures/', import.meta.url);
+  const names = readdirSync(folder).filter((name) => name.startsWith('feed-event.'));
+
+  it.each(names)('%s is parsed and written again unchanged', (name) => {
+    const message: unknown = JSON.parse(readFileSync(new URL(name, folder), 'utf8'));
+    expect(feedEvent.parse(message)).toEqual(message);
+  });
+
+  it('are one for every kind of event', () => {
+    const kinds = feedEvent.options.map((option) => option.shape.type.value).sort();
+    expect(names.map((name) => name.split('.')[1]).sort()).toEqual(kinds);
   });
 });

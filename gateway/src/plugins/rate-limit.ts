@@ -1,0 +1,44 @@
+// So many requests a minute for each key, or for each address where no key is sent; off by default. Counted in the cache, so
+// that replicas share one count.
+import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { AppError } from '../errors.ts';
+import type { Cache } from '../storage/cache.ts';
+import { keyOf } from './auth.ts';
+
+export interface RateLimitOptions {
+  cache: Pick<Cache, 'increment'>;
+  /** 0 = no limit. */
+  perMinute: number;
+  /** Not counted: probes. */
+  isFree?: (request: FastifyRequest) => boolean;
+}
+
+const windowMs = 60_000;
+
+export function limitRate(app: FastifyInstance, options: RateLimitOptions): void {
+  const { cache, perMinute, isFree = () => false } = options;
+  if (perMinute === 0) return;
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.method === 'OPTIONS' || isFree(request)) return;
+    const window = Math.floor(Date.now() / windowMs);
+    const count = await cache.increment(`rate:${callerOf(request)}:${window}`, windowMs);
+    const resetS = Math.max(1, Math.ceil(((window + 1) * windowMs - Date.now()) / 1000));
+    const headers = {
+      'x-ratelimit-limit-requests': String(perMinute),
+      'x-ratelimit-remaining-requests': String(Math.max(0, perMinute - count)),
+      'x-ratelimit-reset-requests': `${resetS}s`,
+    };
+    void reply.headers(headers);
+    if (count <= perMinute) return;
+    throw new AppError('RATE_LIMITED', `More than ${perMinute} requests in this minute; try again in ${resetS} s.`, {
+      headers: { 'retry-after': String(resetS) },
+    });
+  });
+}
+
+/** No key is kept: only that it is the same one. */
+function callerOf(request: FastifyRequest): string {
+  const key = keyOf(request.headers);
+  return key === '' ? `ip:${request.ip}` : `key:${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
+}
