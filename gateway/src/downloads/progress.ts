@@ -21,6 +21,8 @@ export interface Progress {
 export type Change = 'none' | 'progress' | 'state';
 
 export const isRunning = (state: DownloadPhase) => state === 'queued' || state === 'running';
+/** Still on its way into the catalogue: what is complete is read before it is used. */
+export const isComing = (state: DownloadPhase) => isRunning(state) || state === 'done';
 export const isOver = (state: DownloadPhase) => !isRunning(state);
 
 export const newProgress: Progress = {

@@ -31,6 +31,8 @@ export function downloadService({ downloads, client, log, instanceId, pollMs = 1
   const startedAt = new Map<string, number>();
   const doneListeners = new Set<DoneListener>();
   const changeListeners = new Set<ChangeListener>();
+  /** Complete, but not yet read by those who wait for it. */
+  const unfinished = new Set<string>();
   const queues = new Map<string, Promise<void>>();
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
@@ -62,8 +64,17 @@ export function downloadService({ downloads, client, log, instanceId, pollMs = 1
   }
 
   async function finish(id: string, progress: Progress): Promise<void> {
-    const row = await downloads.find(id);
-    if (row) for (const listener of doneListeners) await listener(row, progress);
+    unfinished.add(id);
+    try {
+      const row = await downloads.find(id);
+      if (row) for (const listener of doneListeners) await listener(row, progress);
+      unfinished.delete(id);
+    } catch (error) {
+      log.warn(
+        { event: 'download:unfinished', download_id: id, err: error },
+        'a complete download could not be read yet',
+      );
+    }
   }
 
   const apply = (event: Schemas['DownloadState'], from = instanceId()) =>
@@ -88,6 +99,11 @@ export function downloadService({ downloads, client, log, instanceId, pollMs = 1
       await load();
       const askedAt = performance.now();
       await reconcile(await client.listDownloads(), instanceId(), askedAt);
+      for (const id of unfinished) {
+        const progress = known.get(id);
+        if (progress?.state === 'done') await finish(id, progress);
+        else unfinished.delete(id);
+      }
     } catch (error) {
       log.debug({ event: 'downloads:unknown', err: error }, 'the list of downloads could not be read');
     }
@@ -96,7 +112,7 @@ export function downloadService({ downloads, client, log, instanceId, pollMs = 1
   function watch(): void {
     clearTimeout(timer);
     const isAnyRunning = [...known.values()].some(({ state }) => isRunning(state));
-    if (isClosed || !isAnyRunning) return;
+    if (isClosed || (!isAnyRunning && unfinished.size === 0)) return;
     timer = setTimeout(() => void poll().finally(watch), pollMs);
     timer.unref();
   }

@@ -1,5 +1,4 @@
 // Labels and statistics of features: thousands of rows per SAE, written in bulk, read by page or by key.
-import { Prisma } from '../storage/generated/client.ts';
 import type { DatabaseClient } from '../storage/database.ts';
 import { mergeBatch, searchLabels } from './search.repository.ts';
 
@@ -114,9 +113,7 @@ export function featureRepository(db: DatabaseClient) {
           const isTyped = new Set(typed.map(({ index }) => index));
           const fresh = features.filter(({ index }) => !isTyped.has(index));
           for (let from = 0; from < fresh.length; from += batchSize) {
-            await tx.featureLabel.createMany({
-              data: fresh.slice(from, from + batchSize).map((feature) => toRow(saeId, feature)),
-            });
+            await mergeBatch(tx, saeId, fresh.slice(from, from + batchSize), 'import');
           }
           await tx.sae.update({ where: { id: saeId }, data: { labelsHash: hash } });
         },
@@ -126,17 +123,3 @@ export function featureRepository(db: DatabaseClient) {
     },
   };
 }
-
-function toRow(saeId: string, feature: NewFeature): Prisma.FeatureLabelCreateManyInput {
-  return {
-    saeId,
-    index: feature.index,
-    label: feature.label ?? null,
-    density: feature.density ?? null,
-    maxActivation: feature.max_activation ?? null,
-    promoted: toJson(feature.promoted),
-    contexts: toJson(feature.contexts),
-  };
-}
-
-const toJson = (value: unknown) => (value == null ? Prisma.DbNull : (value as Prisma.InputJsonValue));

@@ -53,7 +53,7 @@ export function modelAcquisition({ models, downloads, client, hubToken, log }: A
     } catch (thrown) {
       const error = toAppError(thrown);
       log.warn({ event: 'model:unreadable', model_id: row.id, err: error }, error.message);
-      if (error.code === 'SIDECAR_UNAVAILABLE') return; // looked at again when the sidecar is back
+      if (error.code === 'SIDECAR_UNAVAILABLE') throw error; // tried again when the sidecar is back
       await models.update(row.id, { path, status: 'error', error: error.message });
     }
   }

@@ -1,7 +1,7 @@
 // What a model's status is, and how a request gets the model it names: desired state first, then a bounded wait.
 import { AppError } from '../errors.ts';
 import type { DesiredRepository } from '../desired.ts';
-import { isRunning, percent } from '../downloads/progress.ts';
+import { isComing, percent } from '../downloads/progress.ts';
 import type { Progress } from '../downloads/progress.ts';
 import type { LoadedModel } from '../inference/contract.ts';
 import type { Runtime } from '../inference/runtime.ts';
@@ -39,7 +39,7 @@ export function modelService({ models, desired, runtime, waitMs, download = () =
     const loaded = loadedNow(row);
     const coming = row.path === null ? download(row.downloadId) : null;
     const failure = runtime.modelError(row.id)?.message ?? row.error ?? whyNotComing(coming);
-    const status = coming && isRunning(coming.state) ? 'downloading' : statusOf(row, loaded, failure);
+    const status = coming && isComing(coming.state) ? 'downloading' : statusOf(row, loaded, failure);
     const progress = coming ? percent(coming) : status === 'ready' || status === 'loaded' ? 100 : 0;
     return { row, status, loaded, error: status === 'error' ? failure : null, progress };
   }
@@ -140,10 +140,12 @@ export function modelService({ models, desired, runtime, waitMs, download = () =
     async release(id: string): Promise<ModelRow> {
       const { row, status } = await get(id);
       if (row.locked) throw new AppError('MODEL_LOCKED', `The model "${row.name}" is locked.`);
-      if (status === 'loaded' || status === 'loading') {
-        throw new AppError('CONFLICT', `The model "${row.name}" is ${status}; unload it first.`);
+      // Wanted counts as loaded: what the sidecar just finished is not seen at once.
+      const isWanted = (await desired.get()).modelId === row.id;
+      if (status === 'loaded' || status === 'loading' || (isWanted && status !== 'error')) {
+        throw new AppError('CONFLICT', `The model "${row.name}" is loaded, or to be loaded; unload it first.`);
       }
-      if ((await desired.get()).modelId === row.id) await desired.update({ modelId: null });
+      if (isWanted) await desired.update({ modelId: null });
       runtime.forgetFailures(`model:${row.id}`);
       return row;
     },
@@ -158,6 +160,6 @@ export function modelService({ models, desired, runtime, waitMs, download = () =
 }
 
 function whyNotComing(progress: Progress | null): string | null {
-  if (progress === null || isRunning(progress.state) || progress.state === 'done') return null;
+  if (progress === null || isComing(progress.state)) return null;
   return progress.error?.message ?? (progress.state === 'cancelled' ? 'The download was cancelled.' : null);
 }

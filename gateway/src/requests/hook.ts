@@ -34,6 +34,7 @@ export function logRequests(app: FastifyInstance, isEnabled: () => Promise<boole
     const account = request.account ?? {};
     recorder.record({
       id: request.id,
+      at: new Date(),
       endpoint,
       modelName: typeof body.model === 'string' ? body.model.slice(0, 200) : '',
       stream: body.stream === true,

@@ -85,7 +85,7 @@ export function saeAcquisition({ saes, models, downloads, client, hubToken, log 
     } catch (thrown) {
       const error = toAppError(thrown);
       log.warn({ event: 'sae:unreadable', sae_id: row.id, err: error }, error.message);
-      if (error.code === 'SIDECAR_UNAVAILABLE') return; // looked at again when the sidecar is back
+      if (error.code === 'SIDECAR_UNAVAILABLE') throw error; // tried again when the sidecar is back
       await saes.update(row.id, { path, status: 'error', error: error.message });
     }
   }

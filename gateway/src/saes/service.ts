@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts';
 import type { DesiredRepository } from '../desired.ts';
-import { isRunning, percent } from '../downloads/progress.ts';
+import { isComing, isRunning, percent } from '../downloads/progress.ts';
 import type { Progress } from '../downloads/progress.ts';
 import type { DownloadService } from '../downloads/service.ts';
 import type { InferenceClient } from '../inference/client.ts';
@@ -52,11 +52,8 @@ export function saeService({ saes, models, desired, runtime, download = () => nu
     const model = row.modelId === null ? null : await models.find(row.modelId);
     const attached = attachedNow(row.id);
     const coming = row.path === null ? download(row.downloadId) : null;
-    const isDownloading = coming !== null && isRunning(coming.state);
-    const whyNot =
-      coming && !isDownloading && coming.state !== 'done'
-        ? (coming.error?.message ?? `The download was ${coming.state}.`)
-        : null;
+    const isDownloading = coming !== null && isComing(coming.state);
+    const whyNot = coming && !isDownloading ? (coming.error?.message ?? `The download was ${coming.state}.`) : null;
     const error = attached ? null : (runtime.saeError(row.id)?.message ?? row.error ?? whyNot);
     return {
       row,
@@ -165,8 +162,11 @@ export function saeService({ saes, models, desired, runtime, download = () => nu
     remove: (id: string, downloads: DownloadService, client: Pick<InferenceClient, 'deleteFiles'>) =>
       inTurn(async () => {
         const row = await find(id);
-        if (attachedNow(id)) throw new AppError('CONFLICT', `The SAE "${id}" is attached; detach it first.`);
         const { saeIds } = await desired.get();
+        // Wanted counts as attached: what the sidecar just finished is not seen at once.
+        if (attachedNow(id) || (saeIds.includes(id) && !runtime.saeError(id))) {
+          throw new AppError('CONFLICT', `The SAE "${id}" is attached, or to be attached; detach it first.`);
+        }
         if (saeIds.includes(id)) await desired.update({ saeIds: saeIds.filter((known) => known !== id) });
         const { downloadId, path } = row;
         const coming = download(downloadId);

@@ -1,0 +1,145 @@
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { startStack } from '../build-test-app.ts';
+import type { TestStack } from '../build-test-app.ts';
+import { useDatabase } from '../database.ts';
+import { zipOf } from '../fake/zip.ts';
+import { profileWorld, saeId } from '../profiles-world.ts';
+
+const db = useDatabase();
+
+async function upload({ url }: TestStack, bytes: Buffer | string, type = 'application/octet-stream', id = 'demo') {
+  const body = typeof bytes === 'string' ? bytes : new Uint8Array(bytes);
+  const response = await fetch(`${url}/api/saes/${id}/labels/import`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': type },
+  });
+  const answer = (await response.json()) as { data: Record<string, unknown>; error: { message: string } | null };
+  return { status: response.status, ...answer };
+}
+
+const label = async ({ api }: TestStack, index: number) =>
+  ((await api('GET', `/saes/demo/features/${index}`)).body.data as { label: string }).label;
+const search = async ({ api }: TestStack, words: string, query = '') => {
+  const answer = await api('GET', `/saes/demo/features?search=${encodeURIComponent(words)}${query}`);
+  return answer.body.data as { items: { index: number; label: string }[]; total: number };
+};
+
+const rows = [
+  { modelId: 'smollm2', layer: '15-res', index: '20', description: 'jokes about ducks' },
+  { modelId: 'smollm2', layer: '15-res', index: 21, description: 'ship names' },
+];
+const lines = rows.map((row) => JSON.stringify(row)).join('\n');
+
+describe('labels', () => {
+  it('are read from Neuronpedia lines, packed or not', async () => {
+    const stack = await startStack(db.database);
+    expect(await upload(stack, lines)).toMatchObject({
+      status: 200,
+      data: { format: 'neuronpedia', imported: 2, kept: 0 },
+    });
+    expect(await label(stack, 20)).toBe('jokes about ducks');
+    const changed = gzipSync(lines.replace('ducks', 'geese'));
+    expect(await upload(stack, changed, 'application/gzip')).toMatchObject({ data: { imported: 2 } });
+    expect(await label(stack, 20)).toBe('jokes about geese');
+  });
+
+  it('are read from a Neuronpedia ZIP of the same SAE, and no other', async () => {
+    const stack = await startStack(db.database);
+    const files = (d_sae: number) => ({
+      'metadata.json': JSON.stringify({ d_sae, d_model: 576 }),
+      'features/30.json': JSON.stringify({
+        feature_index: 30,
+        statistics: { max_activation: 4.5, activation_frequency: 0.01 },
+      }),
+      'explanations/explanations.json': JSON.stringify({
+        explanations: [
+          {
+            feature_index: 30,
+            explanations: [
+              { description: 'worse', score: 0.2 },
+              { description: 'better', score: 0.9 },
+            ],
+          },
+        ],
+      }),
+      'saelens/cfg.json': 'never read',
+    });
+    expect(await upload(stack, zipOf(files(4096)))).toMatchObject({
+      status: 200,
+      data: { format: 'neuronpedia-zip', imported: 1 },
+    });
+    expect((await stack.api('GET', '/saes/demo/features/30')).body.data).toMatchObject({
+      label: 'better',
+      max_activation: 4.5,
+      density: 0.01,
+    });
+    expect(await upload(stack, zipOf(files(16_384)))).toMatchObject({ status: 422 });
+    expect(await upload(stack, zipOf({ ...files(4096), '../evil.json': '{}' }))).toMatchObject({ status: 422 });
+    expect(await upload(stack, zipOf(files(4096)).subarray(0, 100))).toMatchObject({ status: 422 });
+  });
+
+  it('are read from answers of a miStudio server and from a profile', async () => {
+    const stack = await profileWorld(db.database);
+    await stack.api('POST', '/saes/demo/attach');
+    const answer = {
+      sae_id: 's',
+      n_features: 4096,
+      features: [{ feature_idx: 40, label: 'verbs', max_activation: 3 }],
+      pagination: {},
+    };
+    expect(await upload(stack, JSON.stringify(answer), 'application/json')).toMatchObject({
+      data: { format: 'mistudio', imported: 1 },
+    });
+    expect(await upload(stack, JSON.stringify({ ...answer, n_features: 8192 }))).toMatchObject({ status: 422 });
+    const extraction = { features: [{ neuron_index: 41, name: 'nouns', activation_frequency: 0.2 }], total: 1 };
+    expect(await upload(stack, JSON.stringify(extraction))).toMatchObject({ data: { imported: 1 } });
+    expect([await label(stack, 40), await label(stack, 41)]).toEqual(['verbs', 'nouns']);
+    const { profile } = await stack.importSample('cluster.json');
+    const own = await stack.api('POST', `/saes/${saeId(15)}/labels/import?profile=${profile?.id}`);
+    expect(own.body.data).toMatchObject({ format: 'profile', imported: 3 });
+  });
+
+  it('typed by hand are never overwritten, and everything is given back and taken again', async () => {
+    const stack = await startStack(db.database);
+    const typed = await stack.api('PUT', '/saes/demo/features/20/label', { label: 'mine' });
+    expect(typed.body.data).toMatchObject({ index: 20, label: 'mine' });
+    expect(await upload(stack, lines)).toMatchObject({ data: { imported: 1, kept: 1 } });
+    expect(await label(stack, 20)).toBe('mine');
+    expect((await stack.api('PUT', '/saes/demo/features/4096/label', { label: 'x' })).body.error?.code).toBe(
+      'INVALID_FEATURE_INDEX',
+    );
+    const exported = await stack.api('GET', '/saes/demo/labels/export');
+    const { features } = exported.body.data as { features: { index: number; label: string }[] };
+    expect(features.find(({ index }) => index === 20)?.label).toBe('mine');
+    expect(await upload(stack, JSON.stringify(exported.body), 'application/json')).toMatchObject({
+      status: 200,
+      data: { format: 'millm' },
+    });
+    const asLines = await (await fetch(`${stack.url}/api/saes/demo/labels/export?format=jsonl`)).text();
+    expect(JSON.parse(asLines.split('\n')[0] ?? '')).toHaveProperty('description');
+    await stack.api('PUT', '/saes/demo/features/20/label', { label: null });
+    expect(await upload(stack, asLines)).toMatchObject({ data: { kept: 0 } });
+    expect(await label(stack, 20)).toBe('mine');
+  });
+
+  it('are found by words in any form, by parts of words and by index', async () => {
+    const stack = await startStack(db.database);
+    await upload(stack, lines);
+    expect((await search(stack, 'duck joke')).items).toMatchObject([{ index: 20 }]);
+    expect((await search(stack, 'hip nam')).items).toMatchObject([{ index: 21 }]);
+    expect((await search(stack, '21')).items[0]).toMatchObject({ index: 21 });
+    expect((await search(stack, '100%_"\\')).total).toBe(0);
+    const paged = await search(stack, 'feature', '&skip=1000&limit=1');
+    expect(paged.items).toEqual([]);
+    expect(paged.total).toBe((await search(stack, 'feature')).total);
+  });
+
+  it('that are no labels are refused', async () => {
+    const stack = await startStack(db.database);
+    for (const bad of ['', '{"a":1}', 'no json\nat all', '[1', JSON.stringify([{ index: 9999, description: 'x' }])]) {
+      expect([bad, (await upload(stack, bad)).status]).toEqual([bad, 422]);
+    }
+  });
+});
