@@ -47,7 +47,7 @@ export async function connectLive(
       await until(() => of(name).length >= count);
       return of(name);
     },
-    ask: (event, ...args) => socket.timeout(10_000).emitWithAck(event, ...args),
+    ask: (event, ...args) => socket.timeout(60_000).emitWithAck(event, ...args),
     messages: () => of<MonitorMessage>('monitor:activations'),
     snapshots: () => of<MonitorSnapshot>('monitor:snapshot'),
     frames: () => of<MonitorMessage>('monitor:activations').flatMap(({ frames }) => frames),
@@ -100,7 +100,7 @@ export async function expectSameAsInline(
   const inline = await chatInline(url, { ...body, activations: ask }, requestId);
   const seen = () => inline.map((_, choice) => asInline(client.frames(), requestId, choice));
   const count = (entries: InlineEntry[][]) => entries.reduce((sum, choice) => sum + choice.length, 0);
-  await until(() => count(seen()) >= count(inline), 30_000);
+  await until(() => count(seen()) >= count(inline), 60_000);
   expect(count(inline)).toBeGreaterThan(3);
   expect(seen()).toEqual(inline);
   return inline;

@@ -47,16 +47,19 @@ export function serveLive(app: FastifyInstance, options: LiveOptions): void {
     allowRequest: (request, decide) => decide(null, !isClosing && isOwnPage(request, named)),
     ...(named.length > 0 && { cors: { origin: named } }),
   });
-  // What the server above did not take by itself: requests to a second address of a host with several.
-  app.route({
-    method: ['GET', 'POST', 'OPTIONS'],
-    url: `${path}/*`,
-    schema: { hide: true },
-    handler(request, reply) {
-      reply.hijack();
-      if (request.headers.upgrade === undefined) io.engine.handleRequest(request.raw as never, reply.raw);
-    },
-  });
+  // What the server above did not take by itself: requests to a second address of a host with several. Upgrades come here a
+  // second time when the development proxy shows them to the router, and are already answered.
+  for (const url of [path, `${path}/*`]) {
+    app.route({
+      method: ['GET', 'POST', 'OPTIONS'],
+      url,
+      schema: { hide: true },
+      handler(request, reply) {
+        reply.hijack();
+        if (request.headers.upgrade === undefined) io.engine.handleRequest(request.raw as never, reply.raw);
+      },
+    });
+  }
 
   guard(io, options.apiKeys);
   const stops = [

@@ -1,12 +1,16 @@
-import type { Socket } from 'node:net';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import type { MonitorInfo, ProgressUpdate, SteeringUpdate, SystemMetrics, SystemSnapshot } from '@millm/proto/live';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { modelId, modelName, startStack, until } from '../build-test-app.ts';
 import { useDatabase } from '../database.ts';
 import { asInline, chatInline, connectLive, expectSameAsInline, subscribe } from '../live-client.ts';
 import type { LiveClient } from '../live-client.ts';
 
 const db = useDatabase();
+const websocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const say = (content: string, more: object = {}) => ({
   model: modelName,
   messages: [{ role: 'user', content }],
@@ -343,6 +347,30 @@ describe('the door', () => {
     await from(url);
     await from('https://friend.example');
     await expect(from('https://elsewhere.example')).rejects.toThrow();
+  });
+
+  it('shares the port with the development server of the dashboard, WebSockets of both included', async () => {
+    const vite = createServer().on('upgrade', (request, socket) => {
+      const accept = createHash('sha1')
+        .update(`${request.headers['sec-websocket-key']}${websocketGuid}`)
+        .digest('base64');
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      );
+    });
+    await new Promise<void>((resolve) => vite.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void vite.close().closeAllConnections());
+    const { port } = vite.address() as AddressInfo;
+    const { url } = await startStack(db.database, { env: { MILLM_WEB_DEV_URL: `http://127.0.0.1:${port}` } });
+    const client = await connectLive(url, '/monitor');
+    await subscribe(client, { top_k: 1 });
+    const reload = new WebSocket(`${url.replace('http', 'ws')}/hmr`);
+    await once(reload, 'open');
+    await new Promise((resolve) => setTimeout(resolve, 1_200)); // longer than a stray upgrade would live
+    await chatInline(url, say('Hi'), 'dev');
+    await until(() => client.frames().length > 3);
+    expect(reload.readyState).toBe(WebSocket.OPEN);
+    reload.close();
   });
 
   it('closes with clients connected', async () => {

@@ -3,9 +3,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { asInline, chatInline, connectLive, expectSameAsInline, subscribe } from '../live-client.ts';
 import { until } from '../build-test-app.ts';
 
+/** A loaded machine without a GPU is slow, and that is no failure. */
+const patience = 300_000;
 const url = process.env['MILLM_LIVE_URL'] ?? '';
 
-describe.skipIf(url === '')('a real stack', { timeout: 180_000 }, () => {
+describe.skipIf(url === '')('a real stack', { timeout: 600_000 }, () => {
   let model = '';
   let sae_id = '';
   beforeAll(async () => {
@@ -20,7 +22,7 @@ describe.skipIf(url === '')('a real stack', { timeout: 180_000 }, () => {
     model,
     messages: [{ role: 'user', content }],
     temperature: 0,
-    max_tokens: 40,
+    max_tokens: 24,
     ...more,
   });
   const unique = (name: string) => `${name}-${Date.now()}`;
@@ -40,7 +42,7 @@ describe.skipIf(url === '')('a real stack', { timeout: 180_000 }, () => {
         say('Tell me about the sea.', { n: 2, temperature: 0.8, seed: 3 }),
         unique('same'),
       );
-      expect(inline[0]?.length).toBeGreaterThan(20);
+      expect(inline[0]?.length).toBeGreaterThan(5);
       client.socket.disconnect();
     }
   });
@@ -67,15 +69,19 @@ describe.skipIf(url === '')('a real stack', { timeout: 180_000 }, () => {
     const early = await connectLive(url, '/monitor');
     await subscribe(early, { sae_id, top_k: 4 });
     const id = unique('late');
-    const running = chatInline(url, say('Write a long story about a lighthouse.', { max_tokens: 60 }), id);
-    await until(() => asInline(early.frames(), id, 0).length > 10, 60_000);
+    const running = chatInline(
+      url,
+      say('Write a long story about a lighthouse.', { max_tokens: 40, ignore_eos: true }),
+      id,
+    );
+    await until(() => asInline(early.frames(), id, 0).length > 10, patience);
     const late = await connectLive(url, '/monitor');
     await subscribe(late, { sae_id, top_k: 4 });
     await running;
     const [snapshot] = late.snapshots();
     const joined = () => asInline([...(snapshot?.frames ?? []), ...late.frames()], id, 0);
-    await until(() => asInline(early.frames(), id, 0).length >= 59, 30_000);
-    await until(() => joined().length >= asInline(early.frames(), id, 0).length, 30_000);
+    await until(() => asInline(early.frames(), id, 0).length >= 39, patience);
+    await until(() => joined().length >= asInline(early.frames(), id, 0).length, patience);
     expect(joined()).toEqual(asInline(early.frames(), id, 0));
     expect(asInline(snapshot?.frames ?? [], id, 0).length).toBeGreaterThan(5);
   });
