@@ -1,0 +1,140 @@
+// What watching costs: throughput of a running stack with nobody watching, with 50 clients watching, and with 50 of which one
+// never reads. Phases alternate, so that what else the machine does falls on all of them.
+//
+//   node bench/live.ts [http://127.0.0.1:8000] [--clients 50] [--requests 4] [--tokens 64] [--rounds 3] [--top-k 8]
+import type { Socket as TcpSocket } from 'node:net';
+import { parseArgs } from 'node:util';
+import { io } from 'socket.io-client';
+import type { Socket } from 'socket.io-client';
+import type { MonitorMessage } from '@millm/proto/live';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    clients: { type: 'string', default: '50' },
+    requests: { type: 'string', default: '4' },
+    tokens: { type: 'string', default: '64' },
+    rounds: { type: 'string', default: '3' },
+    'top-k': { type: 'string', default: '8' },
+    features: { type: 'string', default: '' },
+  },
+});
+const url = positionals[0] ?? 'http://127.0.0.1:8000';
+const [clients, requests, tokens, rounds] = [values.clients, values.requests, values.tokens, values.rounds].map(Number);
+const features = values.features === '' ? [] : values.features.split(',').map(Number);
+const ask = { top_k: Number(values['top-k']), features };
+
+interface Watcher {
+  socket: Socket;
+  frames: number;
+  dropped: number;
+}
+interface Measure {
+  tokensPerSecond: number;
+  gatewayMiB: number;
+}
+
+const model = await firstModel();
+console.log(
+  `${url}, ${model}: ${requests} requests at once of ${tokens} tokens, ${clients} clients asking ${JSON.stringify(ask)}`,
+);
+await throughput(); // warm
+const results = new Map<string, Measure[]>();
+for (let round = 0; round < (rounds ?? 1); round += 1) {
+  keep('nobody watches', await throughput());
+  const watchers = await watch(clients ?? 50);
+  keep('watched', await throughput());
+  await settle(watchers);
+  const first = watchers[0];
+  if (first) stop(first);
+  keep('watched, one never reads', await throughput());
+  console.log(
+    `  frames per client ${watchers[1]?.frames ?? 0}, dropped for readers ${sum(watchers.slice(1).map((w) => w.dropped))}`,
+  );
+  for (const { socket } of watchers) socket.disconnect();
+}
+report();
+
+function keep(name: string, measure: Measure): void {
+  results.set(name, [...(results.get(name) ?? []), measure]);
+  console.log(
+    `  ${name.padEnd(26)} ${measure.tokensPerSecond.toFixed(1)} tok/s, gateway ${measure.gatewayMiB.toFixed(0)} MiB`,
+  );
+}
+
+function report(): void {
+  const base = median((results.get('nobody watches') ?? []).map((m) => m.tokensPerSecond));
+  console.log('median over rounds');
+  for (const [name, measures] of results) {
+    const speed = median(measures.map((m) => m.tokensPerSecond));
+    const memory = Math.max(...measures.map((m) => m.gatewayMiB));
+    console.log(
+      `${name.padEnd(28)} ${speed.toFixed(1)} tok/s  ${((100 * speed) / base).toFixed(1)} %  gateway at most ${memory.toFixed(0)} MiB`,
+    );
+  }
+}
+
+async function throughput(): Promise<Measure> {
+  const startedAt = performance.now();
+  const counts = await Promise.all(Array.from({ length: requests ?? 1 }, (_, n) => complete(n)));
+  const seconds = (performance.now() - startedAt) / 1000;
+  const { data } = (await (await fetch(`${url}/api/system`)).json()) as { data: { gateway_memory_bytes: number } };
+  return { tokensPerSecond: sum(counts) / seconds, gatewayMiB: data.gateway_memory_bytes / 1_048_576 };
+}
+
+async function complete(n: number): Promise<number> {
+  const response = await fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model,
+      messages: [{ role: 'user', content: `Write story number ${n} about the sea.` }],
+      max_tokens: tokens,
+      ignore_eos: true,
+      temperature: 0,
+    }),
+  });
+  const { usage } = (await response.json()) as { usage: { completion_tokens: number } };
+  return usage.completion_tokens;
+}
+
+function watch(count: number): Promise<Watcher[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => {
+      const socket = io(`${url}/monitor`, { transports: ['websocket'], forceNew: true });
+      const watcher = { socket, frames: 0, dropped: 0 };
+      socket.on('monitor:activations', (message: MonitorMessage) => {
+        watcher.frames += message.frames.length;
+        watcher.dropped = message.dropped;
+      });
+      await new Promise<void>((resolve) => socket.once('connect', () => resolve()));
+      await socket.emitWithAck('monitor:subscribe', ask);
+      return watcher;
+    }),
+  );
+}
+
+/** Reads nothing from now on: below the client, the connection itself. */
+function stop({ socket }: Watcher): void {
+  (socket.io.engine.transport as unknown as { ws: { _socket: TcpSocket } }).ws._socket.pause();
+}
+
+async function settle(watchers: Watcher[]): Promise<void> {
+  let before = -1;
+  while (before !== (before = sum(watchers.map(({ frames }) => frames))))
+    await new Promise((resolve) => setTimeout(resolve, 300));
+}
+
+async function firstModel(): Promise<string> {
+  const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
+  if (!data[0]) throw new Error('The stack has no model.');
+  return data[0].id;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, value) => total + value, 0);
+}
+
+function median(numbers: readonly number[]): number {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+}
