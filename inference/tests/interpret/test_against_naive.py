@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from millm_inference.contract import FeatureSteering, SteeringCondition, SteeringScope
+from millm_inference.engine.interpreter import PromptTokens
 from tests.interpret.agreement import WATCH, assert_agrees, every_operation, feature, row_of
 from tests.interpret.naive import naive_generate
 from tests.interpret.random_saes import ARCHITECTURES, NORMALIZATIONS, random_sae
@@ -96,6 +97,15 @@ SCOPES = {
 def test_scopes(name):
     features = [f.model_copy(update={"scope": SteeringScope(**SCOPES[name])}) for f in every_operation()]
     assert_agrees(tiny_model("llama"), {"sae": random_sae()}, [row_of(prompt_of(7), features), Row(prompt_of(8))])
+
+
+def test_special_tokens_are_left_alone_when_they_are_generated_too():
+    prompt = prompt_of(7)
+    prompt = PromptTokens(prompt.ids, prompt.roles, frozenset(range(0, 320, 2)))
+    scope = SteeringScope(special_tokens=False)
+    features = [f.model_copy(update={"scope": scope}) for f in every_operation()]
+    (row,) = assert_agrees(tiny_model("llama"), {"sae": random_sae()}, [row_of(prompt, features)])
+    assert {token in prompt.special_ids for token in row.tokens} == {True, False}
 
 
 def test_eight_different_requests_share_a_batch():

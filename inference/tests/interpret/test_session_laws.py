@@ -221,11 +221,15 @@ def test_a_fork_takes_the_plan_and_what_conditions_remember(model):
     saes = {"sae": random_sae("standard")}
     session = session_with(model, saes)
     prompt = prompt_of()
-    fires = SteeringCondition(index=20, above=-1.0, mode="latched")  # always met: relu is never below zero
+    # Met by every prompt token, since relu is never below zero; after the prompt only memory knows.
+    fires = SteeringCondition(index=20, above=-1.0, mode="prompt")
     open_row(session, 0, [feature("add", 1, 2.0), feature("add", 2, 3.0, when=fires)], prompt=prompt)
     forward(model, session, batch_of(list(prompt.ids)))
     session.fork(0, 3)
     source, _ = forward(model, session, batch_of([7], start=9))
+    open_row(session, 5, [feature("add", 1, 2.0)], prompt=prompt)
+    without, _ = forward(model, session, batch_of([7], slot_lo=5, start=9))
+    assert not torch.equal(source, without)
     target, _ = forward(model, session, batch_of([7], slot_lo=3, start=9))
     assert torch.equal(source, target)
     session.close(0)
@@ -301,6 +305,16 @@ class TestReadings:
         assert [r.position for r in self.read(model, request, prompt_length=2)[0]] == [0, 1, 2]
         request = ActivationsRequest(sae_id="sae", top_k=1)
         assert [r.position for r in self.read(model, request, prompt_length=2)[0]] == [2]
+
+    @pytest.mark.parametrize("top_k", [0, 3])
+    def test_a_pass_over_the_end_of_the_prompt_reads_the_right_tokens(self, model, top_k):
+        request = ActivationsRequest(sae_id="sae", features=[Feature(20), Feature(5)], top_k=top_k)
+        some, _ = self.read(model, request, ids=(5, 6, 7, 8), prompt_length=2)
+        every, _ = self.read(model, request.model_copy(update={"prompt": True}), ids=(5, 6, 7, 8), prompt_length=2)
+        assert [reading.position for reading in some] == [2, 3]
+        for reading, same in zip(some, every[2:], strict=True):
+            assert reading.indices == same.indices
+            assert reading.values == pytest.approx(same.values, abs=1e-5)
 
     def test_a_prefill_nobody_reads_needs_no_hook(self, model):
         session = session_with(model, {"sae": random_sae()})
