@@ -79,7 +79,7 @@ def test_examples_are_at_least_five_real_features_that_change_the_answer(sae_fol
 
 
 @pytest.mark.demo
-def test_the_first_example_steers_the_real_model(sae: SAE, sae_folder: Path) -> None:
+def test_the_first_example_steers_the_real_model(sae: SAE, sae_folder: Path, gguf: Path) -> None:
     import steer
     from lm import load_model, load_tokenizer
 

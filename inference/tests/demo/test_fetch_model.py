@@ -7,12 +7,11 @@ import pytest
 
 
 @pytest.mark.demo
-def test_fetching_twice_is_instant_and_gives_the_whole_file() -> None:
-    path = fetch_model.fetch()
+def test_fetching_twice_is_instant_and_gives_the_whole_file(gguf: Path) -> None:
     started = time.monotonic()
-    assert fetch_model.fetch() == path
+    assert fetch_model.fetch() == gguf
     assert time.monotonic() - started < 0.1
-    assert path.stat().st_size == fetch_model.SIZE_BYTES
+    assert gguf.stat().st_size == fetch_model.SIZE_BYTES
 
 
 @pytest.mark.parametrize(
