@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from millm_inference.errors import SidecarError
@@ -91,6 +91,8 @@ def load_model(
         options["device_map"] = {"": device}
     try:
         cached = _converted(source, settings)
+        if source.gguf and cached is None:
+            options["quantization_config"] = GgufConfig(dequantize=True)  # once, not in every forward pass
         directory, extra = (cached, {}) if cached else (source.directory, source.arguments)
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, **extra)
         model = AutoModelForCausalLM.from_pretrained(directory, **extra, **options)

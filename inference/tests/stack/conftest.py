@@ -60,13 +60,13 @@ def free_port() -> int:
 def stack(tmp_path_factory):
     if not (REPOSITORY / "gateway" / "src" / "storage" / "generated").exists():
         pytest.skip("the gateway is not set up here; `make test` does that")
-    if given := os.environ.get("MILLM_STACK_LOG"):
+    if given := os.environ.get("STACK_LOG"):
         output: Any = open(given, "wb")  # noqa: SIM115  (lives as long as the stack)
     else:
         output = subprocess.DEVNULL
     port = free_port()
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("MILLM_")},
         "PORT": str(port),
         "MILLM_INFERENCE_PORT": str(free_port()),
         "MILLM_INFERENCE_KV_MEMORY_MB": "768",
