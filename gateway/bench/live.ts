@@ -1,7 +1,11 @@
 // What watching costs: throughput of a running stack with nobody watching, with 50 clients watching, and with 50 of which one
 // never reads. Phases alternate, so that what else the machine does falls on all of them.
 //
+// `--pid` (Linux): the gateway's process, whose CPU time per second is printed too; on a machine that does other things,
+// that says more than a ratio of speeds.
+//
 //   node bench/live.ts [http://127.0.0.1:8000] [--clients 50] [--requests 4] [--tokens 64] [--rounds 3] [--top-k 8]
+import { readFileSync } from 'node:fs';
 import type { Socket as TcpSocket } from 'node:net';
 import { parseArgs } from 'node:util';
 import { io } from 'socket.io-client';
@@ -17,6 +21,8 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     'top-k': { type: 'string', default: '8' },
     features: { type: 'string', default: '' },
+    prompt: { type: 'string', default: 'Write a story about the sea.' },
+    pid: { type: 'string', default: '' },
   },
 });
 const url = positionals[0] ?? 'http://127.0.0.1:8000';
@@ -32,6 +38,8 @@ interface Watcher {
 interface Measure {
   tokensPerSecond: number;
   gatewayMiB: number;
+  /** Milliseconds of CPU time per second. */
+  cpu: number;
 }
 
 const model = await firstModel();
@@ -58,7 +66,7 @@ report();
 function keep(name: string, measure: Measure): void {
   results.set(name, [...(results.get(name) ?? []), measure]);
   console.log(
-    `  ${name.padEnd(26)} ${measure.tokensPerSecond.toFixed(1)} tok/s, gateway ${measure.gatewayMiB.toFixed(0)} MiB`,
+    `  ${name.padEnd(26)} ${measure.tokensPerSecond.toFixed(1)} tok/s, gateway ${measure.gatewayMiB.toFixed(0)} MiB, CPU ${measure.cpu.toFixed(0)} ms/s`,
   );
 }
 
@@ -69,17 +77,21 @@ function report(): void {
     const speed = median(measures.map((m) => m.tokensPerSecond));
     const memory = Math.max(...measures.map((m) => m.gatewayMiB));
     console.log(
-      `${name.padEnd(28)} ${speed.toFixed(1)} tok/s  ${((100 * speed) / base).toFixed(1)} %  gateway at most ${memory.toFixed(0)} MiB`,
+      `${name.padEnd(28)} ${speed.toFixed(1)} tok/s  ${((100 * speed) / base).toFixed(1)} %  gateway at most ${memory.toFixed(0)} MiB, CPU ${median(measures.map((m) => m.cpu)).toFixed(0)} ms/s`,
     );
   }
 }
 
 async function throughput(): Promise<Measure> {
-  const startedAt = performance.now();
+  const [startedAt, cpuBefore] = [performance.now(), cpuMs()];
   const counts = await Promise.all(Array.from({ length: requests ?? 1 }, (_, n) => complete(n)));
   const seconds = (performance.now() - startedAt) / 1000;
   const { data } = (await (await fetch(`${url}/api/system`)).json()) as { data: { gateway_memory_bytes: number } };
-  return { tokensPerSecond: sum(counts) / seconds, gatewayMiB: data.gateway_memory_bytes / 1_048_576 };
+  return {
+    tokensPerSecond: sum(counts) / seconds,
+    gatewayMiB: data.gateway_memory_bytes / 1_048_576,
+    cpu: (cpuMs() - cpuBefore) / seconds,
+  };
 }
 
 async function complete(n: number): Promise<number> {
@@ -88,7 +100,7 @@ async function complete(n: number): Promise<number> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({
       model,
-      messages: [{ role: 'user', content: `Write story number ${n} about the sea.` }],
+      messages: [{ role: 'user', content: `${n}. ${values.prompt}` }],
       max_tokens: tokens,
       ignore_eos: true,
       temperature: 0,
@@ -129,6 +141,13 @@ async function firstModel(): Promise<string> {
   const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
   if (!data[0]) throw new Error('The stack has no model.');
   return data[0].id;
+}
+
+/** User and system time of the gateway, in ticks of 10 ms; 0 when no process was named. */
+function cpuMs(): number {
+  if (values.pid === '') return 0;
+  const fields = readFileSync(`/proc/${values.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return 10 * (Number(fields[11]) + Number(fields[12]));
 }
 
 function sum(numbers: readonly number[]): number {
