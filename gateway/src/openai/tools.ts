@@ -42,7 +42,13 @@ export function planTools(request: Pick<ChatRequest, 'tools' | 'tool_choice' | '
 
 type ToolFunction = NonNullable<ChatRequest['tools']>[number]['function'];
 
-const parametersOf = ({ parameters }: ToolFunction) => parameters ?? { type: 'object', properties: {} };
+/** Arguments nobody declared are not allowed, unless the tool says otherwise. */
+const parametersOf = ({ parameters }: ToolFunction) => ({
+  type: 'object',
+  properties: {},
+  additionalProperties: false,
+  ...parameters,
+});
 
 function callSchema(tool: ToolFunction) {
   return {

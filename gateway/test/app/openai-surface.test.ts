@@ -283,7 +283,10 @@ describe('tools', () => {
       tools,
       tool_choice: { type: 'function', function: { name: 'get_time' } },
     });
-    expect(JSON.parse(fake.requests.at(-1)?.grammar?.value ?? '')).toEqual(tools[1]?.function.parameters);
+    expect(JSON.parse(fake.requests.at(-1)?.grammar?.value ?? '')).toEqual({
+      ...tools[1]?.function.parameters,
+      additionalProperties: false,
+    });
     expect(named.choices[0]).toMatchObject({
       finish_reason: 'tool_calls',
       message: { content: null, tool_calls: [{ function: { name: 'get_time', arguments: '{"city":"Paris"}' } }] },
