@@ -15,14 +15,13 @@ export interface FakeChatRequest {
   activations?: { sae_id: string; top_k: number; features?: number[] };
 }
 
-const STEP_MS: Partial<Record<Scenario, number>> = { slow: 70, cut: 20, 'error-late': 20 };
+const STEP_MS: Partial<Record<Scenario, number>> = { slow: 150, cut: 20, 'error-late': 20 };
 
-/** Resolves to false when the client left before the end. */
 export async function streamAnswer(
   body: FakeChatRequest,
   response: ServerResponse,
   scenario: () => Scenario,
-): Promise<boolean> {
+): Promise<void> {
   if (scenario() === 'queue-full') {
     response.writeHead(429, { 'content-type': 'application/json', 'retry-after': '5' });
     response.end(
@@ -30,10 +29,8 @@ export async function streamAnswer(
         error: { message: 'The queue is full.', type: 'rate_limit_error', param: null, code: 'queue_full' },
       }),
     );
-    return true;
+    return;
   }
-  let isGone = false;
-  response.on('close', () => (isGone = !response.writableFinished));
   const steered = body.steering?.features?.[0];
   response.writeHead(200, {
     'content-type': 'text/event-stream',
@@ -55,10 +52,10 @@ export async function streamAnswer(
 
   await write(response, frame({ delta: { role: 'assistant', content: '' }, finish_reason: null }), scenario());
   for (const [at, token] of tokens.entries()) {
-    if (isGone) return false;
+    if (response.destroyed) return; // the client left
     if (scenario() === 'cut' && at === 8) {
       response.destroy();
-      return true;
+      return;
     }
     if (scenario() === 'error-late' && at === 8) {
       const error = {
@@ -68,7 +65,7 @@ export async function streamAnswer(
         code: 'engine_error',
       };
       response.end(`data: ${JSON.stringify({ error })}\n\ndata: [DONE]\n\n`);
-      return true;
+      return;
     }
     await write(response, frame({ delta: { content: token }, finish_reason: null, ...millm(at - 1) }), scenario());
     await pause(STEP_MS[scenario()] ?? 3);
@@ -78,15 +75,16 @@ export async function streamAnswer(
   await write(response, frame({ delta: {}, finish_reason: reason, ...millm(tokens.length - 1) }), scenario());
   const usage = { prompt_tokens: 40, completion_tokens: tokens.length, total_tokens: 40 + tokens.length };
   response.end(`data: ${JSON.stringify({ choices: [], usage })}\n\ndata: [DONE]\n\n`);
-  return true;
 }
 
 async function write(response: ServerResponse, text: string, scenario: Scenario): Promise<void> {
   const bytes = Buffer.from(text);
   const size = scenario === 'split-bytes' ? 3 : bytes.length;
   for (let at = 0; at < bytes.length; at += size) {
-    if (!response.write(bytes.subarray(at, at + size)) && !response.destroyed)
-      await once(response, 'drain').catch(() => 0);
+    if (response.destroyed) return;
+    if (!response.write(bytes.subarray(at, at + size))) {
+      await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    }
     if (scenario === 'split-bytes') await new Promise(setImmediate);
   }
 }

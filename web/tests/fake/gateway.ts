@@ -40,9 +40,12 @@ export async function startFakeGateway(first: Scenario = 'ready', port = 0): Pro
     if (scenario === 'down') return void request.socket.destroy();
     if (scenario === 'silent') return;
     if (url.pathname === '/v1/chat/completions') {
-      void readBody<FakeChatRequest>(request).then(async (body) => {
+      void readBody<FakeChatRequest>(request).then((body) => {
         chats.push(body);
-        if (!(await streamAnswer(body, response, () => scenario))) aborted += 1;
+        response.on('close', () => {
+          if (!response.writableFinished && scenario !== 'cut') aborted += 1;
+        });
+        return streamAnswer(body, response, () => scenario);
       });
       return;
     }

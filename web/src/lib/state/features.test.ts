@@ -69,7 +69,7 @@ describe('the first feature', () => {
     const measured = { ...sea, index: 99, suggested_strength: 40 };
     expect((await firstFeature('demo', null, source([dead, sea, measured]))).feature).toBe(measured);
     expect((await firstFeature('demo', null, source([dead, sea]))).feature).toBe(sea);
-    const digits = { index: 3, label: "'7', '5'", density: 0.001, max_activation: 50 };
+    const digits = { index: 3, label: "'7', '5' · million", density: 0.001, max_activation: 50 };
     const film = { index: 19, label: "'film'", density: 0.001, max_activation: 53 };
     expect((await firstFeature('demo', null, source([dead, digits, film]))).feature).toBe(film);
     expect((await firstFeature('demo', null, source([dead]))).feature).toBe(dead);

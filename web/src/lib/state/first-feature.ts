@@ -36,7 +36,7 @@ export async function firstFeature(
 
 /** Named by a real word, and firing hard but seldom: such a feature tends to change an answer in a way one can see. */
 function isTelling({ label, density, max_activation }: FeatureSummary): boolean {
-  const isNamed = /^\P{L}*\p{L}{4,}/u.test(label ?? '');
+  const isNamed = /^['"“‘]?\p{L}{3,}/u.test(label ?? '');
   return isNamed && (density ?? 1) < 0.01 && (max_activation ?? 0) >= 30;
 }
 
