@@ -124,13 +124,15 @@ sizes: ## the longest files, to look at now and then
 # ---- test: RESULTS is a folder for JUnit files, which the summary reads -----------------------------------------------------------------------------------------------------------
 junit = $(if $(RESULTS),--reporter=default --reporter=junit --outputFile.junit=$(RESULTS)/$(1).xml)
 
+PYTEST_WORKERS ?= 2
+
 test: setup ## every suite, then a summary of what ran
 	@$(MAKE) web-ready
 	@$(VENV_PYTHON) .ci/suites.py inference gateway web e2e
 
 test-inference: python-ready ## the sidecar: pytest
-	@cd inference && .venv/bin/python -m pytest $(if $(RESULTS),--junitxml=$(RESULTS)/inference.xml) \
-		--cov=millm_inference --cov-report=term --cov-fail-under=80
+	@cd inference && OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile \
+		$(if $(RESULTS),--junitxml=$(RESULTS)/inference.xml) --cov=millm_inference --cov-report=term --cov-fail-under=80
 
 test-gateway: node-ready ## the gateway: on PGlite, and again on PostgreSQL where MILLM_TEST_DATABASE_URL names one
 	@npm run --silent test -w gateway -- $(call junit,gateway)
