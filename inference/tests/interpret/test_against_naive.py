@@ -23,8 +23,6 @@ def test_the_reference_is_moved_by_what_is_asked():
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_and_normalisation(kind, normalization):
-    if kind.endswith("transcoder") and normalization != "none":
-        pytest.skip("transcoders are not normalised")
     saes = {"sae": random_sae(kind, normalization=normalization)}
     assert_agrees(tiny_model("llama"), saes, [row_of(prompt_of(), every_operation()), Row(prompt_of(1))])
 

@@ -3,6 +3,7 @@
 import gc
 import threading
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -253,6 +254,19 @@ def test_a_latch_is_forgotten_with_its_slot(model):
     open_row(session, 0, [feature("add", 2, 3.0, when=never)], prompt=prompt)
     unmoved, _ = forward(model, session, batch)
     assert torch.equal(plain, unmoved)
+
+
+def test_padding_meets_no_condition(model):
+    session = session_with(model, {"sae": random_sae("standard")})
+    prompt = prompt_of()
+    fires = SteeringCondition(index=20, above=-1.0, mode="prompt")
+    open_row(session, 0, [feature("add", 2, 3.0, when=fires)], prompt=prompt)
+    prefill, decode = batch_of(list(prompt.ids)), batch_of([7], start=9)
+    plain, _ = forward(model, session, decode)
+    forward(model, session, replace(prefill, valid=torch.zeros_like(prefill.valid)))
+    assert torch.equal(forward(model, session, decode)[0], plain)
+    forward(model, session, prefill)
+    assert not torch.equal(forward(model, session, decode)[0], plain)
 
 
 def test_closing_and_resizing_leave_zeros(model):
