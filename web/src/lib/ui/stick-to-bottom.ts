@@ -1,20 +1,34 @@
-/** Keeps the page at its end while it grows, but only for a reader who is there already. */
+/**
+ * Keeps the page at its end while the node grows, but only for a reader who is there. A new child of the node is what
+ * the reader just asked for, so the page goes to it from anywhere.
+ */
 const NEAR_PX = 80;
 
 export function stickToBottom(node: HTMLElement): () => void {
   const page = document.scrollingElement ?? document.documentElement;
   const isAtEnd = () => page.scrollHeight - page.scrollTop - innerHeight < NEAR_PX;
+  const toEnd = () => page.scrollTo({ top: page.scrollHeight });
   let isFollowing = isAtEnd();
+  let lastTop = page.scrollTop;
 
-  // A reader who scrolls decides; growth alone fires no scroll event.
-  const onScroll = () => (isFollowing = isAtEnd());
-  const observer = new ResizeObserver(() => {
-    if (isFollowing) page.scrollTo({ top: page.scrollHeight });
+  // Only moving up ends the following: a scroll event of our own may arrive when the text has already grown past it.
+  const onScroll = () => {
+    if (page.scrollTop < lastTop || isAtEnd()) isFollowing = isAtEnd();
+    lastTop = page.scrollTop;
+  };
+  const growth = new ResizeObserver(() => isFollowing && toEnd());
+  const children = new MutationObserver(([change]) => {
+    if (!change || change.addedNodes.length === 0) return;
+    isFollowing = true;
+    toEnd();
   });
+
   addEventListener('scroll', onScroll, { passive: true });
-  observer.observe(node);
+  growth.observe(node);
+  children.observe(node, { childList: true });
   return () => {
     removeEventListener('scroll', onScroll);
-    observer.disconnect();
+    growth.disconnect();
+    children.disconnect();
   };
 }
