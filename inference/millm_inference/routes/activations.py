@@ -64,9 +64,10 @@ async def contrast_sets(body: c.ContrastRequest, runtime: RuntimeDep) -> c.Contr
 
     async def means(prompts: list[c.TextPrompt | c.TokensPrompt | c.ChatPrompt]) -> list[torch.Tensor]:
         rows: list[torch.Tensor] = []
+        special = resident.token_bytes.special_ids  # BOS and the like would drown the means of short texts
         for prompt in prompts:
             ids = await off_loop(_encode, prompt, resident)
-            work = resident.engine.call(lambda ids=ids: mean_activations(resident.loaded.model, sae, ids))  # type: ignore[misc]
+            work = resident.engine.call(lambda ids=ids: mean_activations(resident.loaded.model, sae, ids, special))  # type: ignore[misc]
             rows.append(await asyncio.wrap_future(work))
         return rows
 
