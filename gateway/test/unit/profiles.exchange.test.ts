@@ -77,7 +77,9 @@ describe('valid documents', () => {
     expect(profile).toMatchObject({ rung: 1, intensity: 0.9, intensityMin: 0.2, intensityMax: 1.4, saeId: null });
     expect(profile.targets.map(({ bound }) => bound)).toEqual([sae(10).id, sae(15).id]);
     const at = (layer: number) =>
-      Object.fromEntries(profile.features.filter((f) => f.layer === layer).map((f) => [f.index, (f.strength ?? 0) * 0.9]));
+      Object.fromEntries(
+        profile.features.filter((f) => f.layer === layer).map((f) => [f.index, (f.strength ?? 0) * 0.9]),
+      );
     near(at(10), { 77: 1.26 });
     near(at(15), { 203: 0.81, 1187: -0.45, 2950: -0.27 });
   });
@@ -122,7 +124,16 @@ describe('invalid documents', () => {
   it('imports the good entries on request, and lists the rest', () => {
     const admitted = take(textOf('invalid-profile-p1-entries.json'), here, { ...refuse, onInvalid: 'skip' });
     expect(applied(admitted)).toEqual({ 203: 2 });
-    expect(admitted.dropped.map(({ key }) => key).sort()).toEqual(['-4', '0012', '2.5', '4096', '640', '641', '642', '643']);
+    expect(admitted.dropped.map(({ key }) => key).sort()).toEqual([
+      '-4',
+      '0012',
+      '2.5',
+      '4096',
+      '640',
+      '641',
+      '642',
+      '643',
+    ]);
   });
 
   it('names all three conflicts of a document in two shapes', () => {
@@ -146,7 +157,10 @@ describe('invalid documents', () => {
 
   it('names kind and version that it does not know', () => {
     const error = refusal(textOf('invalid-cluster-schema-version.json'));
-    expect(error).toMatchObject({ code: 'VALIDATION_ERROR', details: { kind: 'mistudio.cluster-definition', schema_version: '2' } });
+    expect(error).toMatchObject({
+      code: 'VALIDATION_ERROR',
+      details: { kind: 'mistudio.cluster-definition', schema_version: '2' },
+    });
     expect(error.message).toContain('mistudio.cluster-definition');
     expect(error.message).toContain('"2"');
   });
@@ -176,7 +190,10 @@ describe('invalid documents', () => {
   it('sees keys that appear twice, also written with escapes', () => {
     const error = refusal('{"name":"x","layer":15,"steering":{"203":1,"20\\u0033":2,"5":1}}');
     expect(error.details['invalid_keys']).toEqual(['203']);
-    const skipped = take('{"name":"x","layer":15,"steering":{"203":1,"203":2,"5":1}}', here, { ...refuse, onInvalid: 'skip' });
+    const skipped = take('{"name":"x","layer":15,"steering":{"203":1,"203":2,"5":1}}', here, {
+      ...refuse,
+      onInvalid: 'skip',
+    });
     expect(applied(skipped)).toEqual({ 5: 1 });
   });
 });
@@ -195,7 +212,9 @@ describe('exactness', () => {
   });
 
   it('names unknown keys of a plain profile in a warning', () => {
-    const { profile } = take('{"name":"x","layer":15,"mood":"blue","features":[{"index":1,"strength":1,"hue":3}],"sae":{"id":"example--smollm2-saes--layer_15_residual"}}');
+    const { profile } = take(
+      '{"name":"x","layer":15,"mood":"blue","features":[{"index":1,"strength":1,"hue":3}],"sae":{"id":"example--smollm2-saes--layer_15_residual"}}',
+    );
     expect(profile.warnings).toEqual(['Kept but not understood: mood, features[0].hue.']);
   });
 
