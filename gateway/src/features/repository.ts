@@ -1,6 +1,8 @@
 // Labels and statistics of features: thousands of rows per SAE, written in bulk, read by page or by key.
 import type { DatabaseClient } from '../storage/database.ts';
-import { mergeBatch, searchLabels } from './search.repository.ts';
+import { labelCache } from './label-cache.ts';
+import { mergeBatch } from './merge.repository.ts';
+import { searchLabels } from './search.ts';
 
 export interface FeatureRow {
   index: number;
@@ -31,41 +33,46 @@ export type FeatureRepository = ReturnType<typeof featureRepository>;
 const batchSize = 1_000;
 
 export function featureRepository(db: DatabaseClient) {
-  const labels = new Map<string, Promise<Map<number, string>>>();
+  const cache = labelCache({
+    async versions() {
+      const rows = await db.sae.findMany({ select: { id: true, updatedAt: true } });
+      return new Map(rows.map(({ id, updatedAt }) => [id, updatedAt.getTime()]));
+    },
+    async load(saeId) {
+      const rows = await db.featureLabel.findMany({ where: { saeId }, select: { index: true, label: true } });
+      const labelled = rows.flatMap(({ index, label }): [number, string][] => (label === null ? [] : [[index, label]]));
+      return { labels: new Map(labelled), total: rows.length };
+    },
+  });
+  const omit = { contexts: true, promoted: true } as const;
+  const toPage = (rows: Omit<FeatureRow, keyof typeof omit>[]) =>
+    rows.map((row) => ({ ...row, promoted: null, contexts: null }));
 
-  async function loadLabels(saeId: string): Promise<Map<number, string>> {
-    const rows = await db.featureLabel.findMany({
-      where: { saeId, label: { not: null } },
-      select: { index: true, label: true },
-    });
-    return new Map(rows.map((row) => [row.index, row.label ?? '']));
+  async function find(saeId: string, search: string, { skip, limit }: FeatureQuery) {
+    const hits = searchLabels((await cache.get(saeId)).search(), search);
+    // A feature without a label is found by its number alone.
+    const number = /^\d{1,9}$/.test(search.trim()) ? Number(search) : null;
+    const isUnlabelled =
+      number !== null && hits[0] !== number && (await db.featureLabel.count({ where: { saeId, index: number } })) > 0;
+    if (isUnlabelled) hits.unshift(number);
+    const indices = hits.slice(skip, skip + limit);
+    const rows = await db.featureLabel.findMany({ where: { saeId, index: { in: indices } }, omit });
+    const byIndex = new Map(rows.map((row) => [row.index, row]));
+    return { rows: toPage(indices.flatMap((index) => byIndex.get(index) ?? [])), total: hits.length };
   }
 
   return {
-    /** index → label of one SAE, kept in memory: every activation entry is joined with it. */
-    labels(saeId: string): Promise<Map<number, string>> {
-      let found = labels.get(saeId);
-      if (!found) {
-        found = loadLabels(saeId);
-        found.catch(() => labels.delete(saeId));
-        labels.set(saeId, found);
-      }
-      return found;
-    },
+    /** index → label of one SAE. */
+    labels: async (saeId: string): Promise<ReadonlyMap<number, string>> => (await cache.get(saeId)).labels,
 
-    async page(saeId: string, { search, skip, limit }: FeatureQuery): Promise<{ rows: FeatureRow[]; total: number }> {
-      if (search !== undefined) return searchLabels(db, saeId, search, { skip, limit });
-      const [rows, total] = await Promise.all([
-        db.featureLabel.findMany({
-          where: { saeId },
-          orderBy: { index: 'asc' },
-          skip,
-          take: limit,
-          omit: { contexts: true, promoted: true },
-        }),
-        db.featureLabel.count({ where: { saeId } }),
+    async page(saeId: string, query: FeatureQuery): Promise<{ rows: FeatureRow[]; total: number }> {
+      const { search, skip, limit } = query;
+      if (search !== undefined) return find(saeId, search, query);
+      const [rows, { total }] = await Promise.all([
+        db.featureLabel.findMany({ where: { saeId }, orderBy: { index: 'asc' }, skip, take: limit, omit }),
+        cache.get(saeId),
       ]);
-      return { rows: rows.map((row) => ({ ...row, promoted: null, contexts: null })), total };
+      return { rows: toPage(rows), total };
     },
 
     all: (saeId: string): Promise<FeatureRow[]> =>
@@ -76,13 +83,17 @@ export function featureRepository(db: DatabaseClient) {
 
     /** One label, typed by a person. */
     async setLabel(saeId: string, index: number, label: string | null): Promise<FeatureRow> {
-      const change = { label, source: label === null ? 'import' : 'user' };
-      const row = await db.featureLabel.upsert({
-        where: { saeId_index: { saeId, index } },
-        create: { saeId, index, ...change },
-        update: change,
-      });
-      labels.delete(saeId);
+      const data = { label, source: label === null ? 'import' : 'user' };
+      const [before, row, sae] = await db.$transaction([
+        db.featureLabel.count({ where: { saeId, index } }),
+        db.featureLabel.upsert({
+          where: { saeId_index: { saeId, index } },
+          create: { saeId, index, ...data },
+          update: data,
+        }),
+        db.sae.update({ where: { id: saeId }, data: { updatedAt: new Date() }, select: { updatedAt: true } }),
+      ]);
+      await cache.put(saeId, index, label, before === 0, sae.updatedAt.getTime());
       return row;
     },
 
@@ -100,7 +111,7 @@ export function featureRepository(db: DatabaseClient) {
         },
         { timeout: 120_000, maxWait: 10_000 },
       );
-      labels.delete(saeId);
+      cache.forget(saeId);
       return { kept };
     },
 
@@ -119,7 +130,7 @@ export function featureRepository(db: DatabaseClient) {
         },
         { timeout: 120_000, maxWait: 10_000 },
       );
-      labels.delete(saeId);
+      cache.forget(saeId);
     },
   };
 }
