@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -35,7 +36,17 @@ class Stack:
     def program(self, mark: str) -> psutil.Process:
         """The child whose command line holds `mark`."""
         children = psutil.Process(self.launcher.pid).children(recursive=True)
-        return next(p for p in children if any(mark in part for part in p.cmdline()))
+        alive = [p for p in children if p.status() != psutil.STATUS_ZOMBIE]
+        return next(p for p in alive if any(mark in part for part in p.cmdline()))
+
+    def wait_restarted(self, mark: str, old_pid: int, timeout: float = 60) -> None:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            with contextlib.suppress(psutil.Error, StopIteration):
+                if self.program(mark).pid != old_pid:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"{mark} was not started again")
 
     def wait_ready(self, timeout: float = 240) -> None:
         end = time.monotonic() + timeout
