@@ -7,14 +7,14 @@ export interface CachedLabels {
   /** When the SAE or its labels were last written, by us or by another gateway. */
   version: number;
   labels: Map<number, string>;
-  /** Rows of this SAE, labelled or not. */
-  total: number;
+  /** Of every row of this SAE, labelled or not, in order. */
+  indices: number[];
   search(): Searchable;
 }
 
 export interface LabelCacheOptions {
   versions: () => Promise<Map<string, number>>;
-  load: (saeId: string) => Promise<{ labels: Map<number, string>; total: number }>;
+  load: (saeId: string) => Promise<{ labels: Map<number, string>; indices: number[] }>;
 }
 
 /** SAEs whose labels are kept at once; a hundred thousand labels are about 20 MB. */
@@ -50,7 +50,8 @@ export function labelCache({ versions, load }: LabelCacheOptions) {
       const labels = new Map(entry.labels);
       if (label === null) labels.delete(index);
       else labels.set(index, label);
-      entries.set(saeId, Promise.resolve(keep({ labels, version, total: entry.total + (isNew ? 1 : 0) })));
+      const indices = isNew ? [...entry.indices, index].sort((a, b) => a - b) : entry.indices;
+      entries.set(saeId, Promise.resolve(keep({ labels, version, indices })));
     },
     forget(saeId: string): void {
       entries.delete(saeId);

@@ -39,26 +39,23 @@ export function featureRepository(db: DatabaseClient) {
       return new Map(rows.map(({ id, updatedAt }) => [id, updatedAt.getTime()]));
     },
     async load(saeId) {
-      const rows = await db.featureLabel.findMany({ where: { saeId }, select: { index: true, label: true } });
+      const rows = await db.featureLabel.findMany({
+        where: { saeId },
+        select: { index: true, label: true },
+        orderBy: { index: 'asc' },
+      });
       const labelled = rows.flatMap(({ index, label }): [number, string][] => (label === null ? [] : [[index, label]]));
-      return { labels: new Map(labelled), total: rows.length };
+      return { labels: new Map(labelled), indices: rows.map(({ index }) => index) };
     },
   });
   const omit = { contexts: true, promoted: true } as const;
-  const toPage = (rows: Omit<FeatureRow, keyof typeof omit>[]) =>
-    rows.map((row) => ({ ...row, promoted: null, contexts: null }));
 
-  async function find(saeId: string, search: string, { skip, limit }: FeatureQuery) {
-    const hits = searchLabels((await cache.get(saeId)).search(), search);
-    // A feature without a label is found by its number alone.
-    const number = /^\d{1,9}$/.test(search.trim()) ? Number(search) : null;
-    const isUnlabelled =
-      number !== null && hits[0] !== number && (await db.featureLabel.count({ where: { saeId, index: number } })) > 0;
-    if (isUnlabelled) hits.unshift(number);
-    const indices = hits.slice(skip, skip + limit);
-    const rows = await db.featureLabel.findMany({ where: { saeId, index: { in: indices } }, omit });
-    const byIndex = new Map(rows.map((row) => [row.index, row]));
-    return { rows: toPage(indices.flatMap((index) => byIndex.get(index) ?? [])), total: hits.length };
+  /** Indices of what a search finds; a feature without a label is found by its number. */
+  async function hits(saeId: string, search: string): Promise<number[]> {
+    const entry = await cache.get(saeId);
+    const found = searchLabels(entry.search(), search);
+    const number = /^\d{1,9}$/.test(search.trim()) ? Number(search) : -1;
+    return entry.indices.includes(number) && !entry.labels.has(number) ? [number, ...found] : found;
   }
 
   return {
@@ -67,12 +64,12 @@ export function featureRepository(db: DatabaseClient) {
 
     async page(saeId: string, query: FeatureQuery): Promise<{ rows: FeatureRow[]; total: number }> {
       const { search, skip, limit } = query;
-      if (search !== undefined) return find(saeId, search, query);
-      const [rows, { total }] = await Promise.all([
-        db.featureLabel.findMany({ where: { saeId }, orderBy: { index: 'asc' }, skip, take: limit, omit }),
-        cache.get(saeId),
-      ]);
-      return { rows: toPage(rows), total };
+      const found = search === undefined ? (await cache.get(saeId)).indices : await hits(saeId, search);
+      const indices = found.slice(skip, skip + limit);
+      const rows = await db.featureLabel.findMany({ where: { saeId, index: { in: indices } }, omit });
+      const byIndex = new Map(rows.map((row) => [row.index, row]));
+      const ordered = indices.flatMap((index) => byIndex.get(index) ?? []);
+      return { rows: ordered.map((row) => ({ ...row, promoted: null, contexts: null })), total: found.length };
     },
 
     all: (saeId: string): Promise<FeatureRow[]> =>

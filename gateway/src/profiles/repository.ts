@@ -121,21 +121,15 @@ export function profileRepository(db: DatabaseClient) {
           features: { deleteMany: {}, createMany: { data: features.map(toRow) } },
         }),
       };
-      const [row] = await unique(() =>
-        db.$transaction([
-          db.profile.update({ where: { id }, data, include: withFeatures }),
-          ...(active
-            ? [
-                db.desiredState.updateMany({
-                  where: { activeProfileId: id },
-                  data: { steering: active as Prisma.InputJsonValue },
-                }),
-              ]
-            : []),
-        ]),
-      );
+      const profile = () => db.profile.update({ where: { id }, data, include: withFeatures });
+      const row = await unique(async () => {
+        if (active === undefined) return profile();
+        const steering = active as Prisma.InputJsonValue;
+        const wanted = db.desiredState.updateMany({ where: { activeProfileId: id }, data: { steering } });
+        return (await db.$transaction([profile(), wanted]))[0];
+      });
       all.invalidate();
-      return toRecord(row as Parameters<typeof toRecord>[0]);
+      return toRecord(row);
     },
 
     /** Deleting the active profile empties the active configuration with it. */
