@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
 import pytest
 
-from tests.stack.conftest import MODEL
+from tests.stack.conftest import MODEL, REPOSITORY
 
 pytestmark = pytest.mark.demo
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
@@ -144,3 +147,16 @@ def test_a_sidecar_killed_while_it_streams_ends_the_stream_with_an_error_and_the
     stack.wait_restarted("millm_inference", victim.pid)
     stack.wait_ready()
     assert "Paris" in answer(client)
+
+
+def test_the_dashboards_critical_path_in_chromium(stack):
+    """The first page against the real stack: it streams, the slider moves, the steered answer differs."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, names)), None)
+    if browser is None or not (REPOSITORY / "web" / "build").is_dir():
+        pytest.skip("there is no Chromium, or no built dashboard, on this machine")
+    command = ["npx", "playwright", "test", "critical-path", "--reporter=line"]
+    environment = {**os.environ, "MILLM_E2E_URL": stack.base, "CHROMIUM_PATH": browser}
+    done = subprocess.run(command, cwd=REPOSITORY / "web", env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "1 passed" in done.stdout
