@@ -73,7 +73,13 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     label: featuresOf.label,
   });
   const activations = activationService({ client, runtime, features: featuresOf });
-  const generation = generationService({ client, runtime, models: modelsOf, steering, features: featuresOf });
+  const generation = generationService({
+    client: { generate: management.generate },
+    runtime,
+    models: modelsOf,
+    steering,
+    features: featuresOf,
+  });
   const chat = chatService({ generation, limits: config, allowChatTemplate: config.allowChatTemplate });
   const cache = await openCache(config, log);
   const live = composeLive({ config, cache, client, runtime, desired, steering, labels: features.labels, log });
@@ -158,6 +164,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     { prefix: '/api' },
   );
 
+  management.follow(live.feed);
   live.install(app);
   await serveWeb(app, config);
   app.addHook('onListen', async () => {

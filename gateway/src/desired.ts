@@ -41,6 +41,11 @@ export function desiredRepository(db: DatabaseClient) {
     onUpdate: (listener: () => void) => void listeners.add(listener),
     /** Somebody else wrote the row. */
     invalidate: row.invalidate,
+    /** This gateway wrote the row, in a transaction with something else. */
+    written(): void {
+      row.invalidate();
+      listeners.forEach((listener) => listener());
+    },
     get: async () => (await row.get()) ?? nothing,
     async update(change: Partial<DesiredRow>): Promise<void> {
       const { steering, ...rest } = change;

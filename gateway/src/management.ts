@@ -11,6 +11,7 @@ import type { FeatureRepository } from './features/repository.ts';
 import { featureRoutes } from './features/routes.ts';
 import { featureService } from './features/service.ts';
 import type { InferenceClient } from './inference/client.ts';
+import type { Feed } from './inference/feed.ts';
 import type { Runtime } from './inference/runtime.ts';
 import type { Logger } from './log.ts';
 import { modelAcquisition } from './models/acquire.ts';
@@ -22,6 +23,7 @@ import { profileRepository } from './profiles/repository.ts';
 import { profileRoutes } from './profiles/routes.ts';
 import { profileService } from './profiles/service.ts';
 import { logRequests } from './requests/hook.ts';
+import { requestMeter } from './requests/meter.ts';
 import { requestRecorder } from './requests/recorder.ts';
 import { requestRepository } from './requests/repository.ts';
 import { requestRoutes } from './requests/routes.ts';
@@ -76,6 +78,7 @@ export function composeManagement(parts: ManagementParts) {
   const labels = labelService({ features, saes: saesOf, profileLabels: profiles.labels });
   const settings = settingsRepository(db);
   const requests = requestRepository(db);
+  const meter = requestMeter();
   const recorder = requestRecorder({ requests, settings: settings.get, log });
 
   return {
@@ -110,7 +113,24 @@ export function composeManagement(parts: ManagementParts) {
     },
 
     logRequests: (v1: FastifyInstance) =>
-      logRequests(v1, async () => (await settings.get()).request_log_enabled, recorder),
+      logRequests(v1, {
+        isEnabled: async () => (await settings.get()).request_log_enabled,
+        recorder,
+        take: meter.take,
+      }),
+
+    /** Generates, and counts for the request log what it costs. */
+    generate: meter.metered(client.generate),
+
+    /** Downloads are followed as they happen; without a feed they are asked for every second. */
+    follow(feed: Pick<Feed, 'on'>): void {
+      feed.on((news) => {
+        if (news.type === 'download') void downloads.apply(news.download);
+        if (news.type !== 'snapshot') return;
+        // A download that was started a moment ago may be missing in a snapshot that was taken before.
+        void downloads.reconcile(news.downloads, news.state.instance_id, performance.now() - 1_000);
+      });
+    },
 
     start: () => downloads.resume(),
     async close(): Promise<void> {

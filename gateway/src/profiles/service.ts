@@ -8,11 +8,9 @@ import { bind } from './binding.ts';
 import type { KnownSae } from './binding.ts';
 import { clamp } from './exchange/cluster.ts';
 import type { Format } from './exchange/draft.ts';
-import { parseJson } from './exchange/json.ts';
-import { read } from './exchange/read.ts';
-import { recognise } from './exchange/recognise.ts';
 import { write, writeBundle } from './exchange/write.ts';
-import type { Exportable, Exported } from './exchange/write.ts';
+import type { Exported } from './exchange/write.ts';
+import { toExportable } from './exportable.ts';
 import { importer } from './import.ts';
 import { newProfile, toFeatures } from './make.ts';
 import type { NewProfileBody, ProfileChangeBody } from './schemas.ts';
@@ -129,14 +127,14 @@ export function profileService({ profiles, desired, knownSaes, modelName, loaded
       };
       const active = await reapplied({ ...profile, ...change });
       const changed = await named(name ?? profile.name, () => profiles.update(id, change, active));
-      desired.invalidate();
+      desired.written();
       return view(changed);
     },
 
     async remove(id: string): Promise<{ profile_id: string; was_active: boolean }> {
       const { isActive } = await view(await require(id));
       await profiles.remove(id);
-      desired.invalidate();
+      desired.written();
       return { profile_id: id, was_active: isActive };
     },
 
@@ -245,18 +243,4 @@ async function named<T>(name: string, action: () => Promise<T>): Promise<T> {
     if (!(error instanceof NameTaken)) throw error;
     throw new AppError('CONFLICT', `There is already a profile named "${name}".`, { param: 'name', details: { name } });
   }
-}
-
-/** A document's own dial is in the document; a profile made here has no other than its own. */
-function toExportable(profile: ProfileRecord): Exportable {
-  const { document, intensityMin: low, intensityMax: high } = profile;
-  const intensityRange: [number, number] | null = low === null || high === null ? null : [low, high];
-  if (document === null) return { ...profile, intensityRange };
-  const { value, exact } = parseJson(document);
-  const recognised = recognise(
-    { ...(profile.format === 'cluster' && { kind: 'mistudio.cluster-definition' }), ...Object(value) },
-    exact,
-  );
-  const intensity = recognised.kind === 'bundle' ? 1 : read(recognised, []).draft.intensity;
-  return { ...profile, intensity, intensityRange };
 }

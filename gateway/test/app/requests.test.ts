@@ -30,6 +30,10 @@ describe('the request log', () => {
         status: 200,
         stream: true,
         endpoint: 'chat.completions',
+        finish_reason: 'stop',
+        prompt_tokens: expect.toSatisfy((count: number) => count > 0),
+        completion_tokens: expect.toSatisfy((count: number) => count > 0),
+        ttft_ms: expect.any(Number),
         steering: expect.stringMatching(/^[0-9a-f]{16}$/),
       },
     ]);
