@@ -59,7 +59,7 @@ describe.skipIf(url === '')('a real stack', { timeout: 600_000 }, () => {
     await Promise.all(
       prompts.map((prompt, n) => {
         const [client, ask] = n % 2 === 0 ? [a, askA] : [b, askB];
-        return expectSameAsInline(url, client, ask, say(prompt), unique(`many-${n}`));
+        return expectSameAsInline(url, client, ask, say(prompt), unique(`many-${n}`), 3);
       }),
     );
     expect(a.messages().at(-1)?.dropped).toBe(0);
