@@ -28,6 +28,7 @@ MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 class Stack:
     base: str
     launcher: subprocess.Popen
+    data_dir: Path
 
     @property
     def client(self) -> OpenAI:
@@ -75,18 +76,18 @@ def stack(tmp_path_factory):
         output: Any = open(given, "wb")  # noqa: SIM115  (lives as long as the stack)
     else:
         output = subprocess.DEVNULL
-    port = free_port()
+    port, data_dir = free_port(), tmp_path_factory.mktemp("stack")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("MILLM_")},
         "PORT": str(port),
         "MILLM_INFERENCE_PORT": str(free_port()),
         "MILLM_INFERENCE_KV_MEMORY_MB": "768",
-        "MILLM_DATA_DIR": str(tmp_path_factory.mktemp("stack")),
+        "MILLM_DATA_DIR": str(data_dir),
     }
     launcher = subprocess.Popen(
         [sys.executable, str(DEMO / "up.py")], cwd=REPOSITORY, env=environment, stdout=output, stderr=output
     )
-    running = Stack(f"http://127.0.0.1:{port}", launcher)
+    running = Stack(f"http://127.0.0.1:{port}", launcher, data_dir)
     try:
         running.wait_ready()
         yield running
