@@ -1,8 +1,8 @@
 // What watching costs: throughput of a running stack with nobody watching, with 50 clients watching, and with 50 of which one
 // never reads. Phases alternate, so that what else the machine does falls on all of them.
 //
-// `--pid` (Linux): the gateway's process, whose CPU time per second is printed too; on a machine that does other things,
-// that says more than a ratio of speeds.
+// `--pid`, `--sidecar-pid` (Linux): the processes, whose CPU time is printed too: the gateway's per second, the sidecar's per
+// token. On a machine that does other things, they say more than a ratio of speeds.
 //
 //   node bench/live.ts [http://127.0.0.1:8000] [--clients 50] [--requests 4] [--tokens 64] [--rounds 3] [--top-k 8]
 import { readFileSync } from 'node:fs';
@@ -23,6 +23,7 @@ const { values, positionals } = parseArgs({
     features: { type: 'string', default: '' },
     prompt: { type: 'string', default: 'Write a story about the sea.' },
     pid: { type: 'string', default: '' },
+    'sidecar-pid': { type: 'string', default: '' },
   },
 });
 const url = positionals[0] ?? 'http://127.0.0.1:8000';
@@ -40,6 +41,8 @@ interface Measure {
   gatewayMiB: number;
   /** Milliseconds of CPU time per second. */
   cpu: number;
+  /** The same of the sidecar, per token. */
+  sidecar: number;
 }
 
 const model = await firstModel();
@@ -66,7 +69,7 @@ report();
 function keep(name: string, measure: Measure): void {
   results.set(name, [...(results.get(name) ?? []), measure]);
   console.log(
-    `  ${name.padEnd(26)} ${measure.tokensPerSecond.toFixed(1)} tok/s, gateway ${measure.gatewayMiB.toFixed(0)} MiB, CPU ${measure.cpu.toFixed(0)} ms/s`,
+    `  ${name.padEnd(26)} ${measure.tokensPerSecond.toFixed(1)} tok/s, gateway ${measure.gatewayMiB.toFixed(0)} MiB, CPU ${measure.cpu.toFixed(0)} ms/s, sidecar ${measure.sidecar.toFixed(2)} ms/token`,
   );
 }
 
@@ -77,20 +80,21 @@ function report(): void {
     const speed = median(measures.map((m) => m.tokensPerSecond));
     const memory = Math.max(...measures.map((m) => m.gatewayMiB));
     console.log(
-      `${name.padEnd(28)} ${speed.toFixed(1)} tok/s  ${((100 * speed) / base).toFixed(1)} %  gateway at most ${memory.toFixed(0)} MiB, CPU ${median(measures.map((m) => m.cpu)).toFixed(0)} ms/s`,
+      `${name.padEnd(28)} ${speed.toFixed(1)} tok/s  ${((100 * speed) / base).toFixed(1)} %  gateway at most ${memory.toFixed(0)} MiB, CPU ${median(measures.map((m) => m.cpu)).toFixed(0)} ms/s, sidecar ${median(measures.map((m) => m.sidecar)).toFixed(2)} ms/token`,
     );
   }
 }
 
 async function throughput(): Promise<Measure> {
-  const [startedAt, cpuBefore] = [performance.now(), cpuMs()];
+  const [startedAt, cpuBefore, sidecarBefore] = [performance.now(), cpuMs(values.pid), cpuMs(values['sidecar-pid'])];
   const counts = await Promise.all(Array.from({ length: requests ?? 1 }, (_, n) => complete(n)));
   const seconds = (performance.now() - startedAt) / 1000;
   const { data } = (await (await fetch(`${url}/api/system`)).json()) as { data: { gateway_memory_bytes: number } };
   return {
     tokensPerSecond: sum(counts) / seconds,
     gatewayMiB: data.gateway_memory_bytes / 1_048_576,
-    cpu: (cpuMs() - cpuBefore) / seconds,
+    cpu: (cpuMs(values.pid) - cpuBefore) / seconds,
+    sidecar: (cpuMs(values['sidecar-pid']) - sidecarBefore) / sum(counts),
   };
 }
 
@@ -143,10 +147,10 @@ async function firstModel(): Promise<string> {
   return data[0].id;
 }
 
-/** User and system time of the gateway, in ticks of 10 ms; 0 when no process was named. */
-function cpuMs(): number {
-  if (values.pid === '') return 0;
-  const fields = readFileSync(`/proc/${values.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+/** User and system time of a process, in ticks of 10 ms; 0 when no process was named. */
+function cpuMs(pid: string): number {
+  if (pid === '') return 0;
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return 10 * (Number(fields[11]) + Number(fields[12]));
 }
 
