@@ -13,6 +13,10 @@ import { featureRepository } from './features/repository.ts';
 import { inferenceClient } from './inference/client.ts';
 import { createRuntime } from './inference/runtime.ts';
 import type { Desired } from './inference/runtime.ts';
+import { keyRepository } from './keys/repository.ts';
+import { keyRoutes } from './keys/routes.ts';
+import type { Scope } from './keys/schemas.ts';
+import { keyService } from './keys/service.ts';
 import { composeLive } from './live.ts';
 import { composeManagement } from './management.ts';
 import { modelRepository } from './models/repository.ts';
@@ -26,14 +30,16 @@ import { responseRoutes } from './openai/responses/routes.ts';
 import { rootRoutes } from './openai/root-routes.ts';
 import { openAiRoutes } from './openai/routes.ts';
 import { tokenService } from './openai/tokens.ts';
-import { requireKey } from './plugins/auth.ts';
+import { guard } from './plugins/auth.ts';
 import { allowBrowsers } from './plugins/cors.ts';
 import { addDraining } from './plugins/draining.ts';
 import { acceptJsonOnly } from './plugins/json-body.ts';
 import { describeApi } from './plugins/openapi.ts';
+import { refuseForeignPages } from './plugins/origin.ts';
 import { limitRate } from './plugins/rate-limit.ts';
 import { addRequestContext, requestId } from './plugins/request-context.ts';
 import { openScope } from './plugins/scope.ts';
+import { addSecurityHeaders } from './plugins/security-headers.ts';
 import { serveWeb } from './plugins/web.ts';
 import { saeRepository } from './saes/repository.ts';
 import { steeringRoutes } from './steering/routes.ts';
@@ -82,7 +88,15 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   });
   const chat = chatService({ generation, limits: config, allowChatTemplate: config.allowChatTemplate });
   const cache = await openCache(config, log);
-  const live = composeLive({ config, cache, client, runtime, desired, steering, labels: features.labels, log });
+  const keys = keyService({
+    keys: keyRepository(database.client),
+    configured: config.apiKeys,
+    isRequired: config.requireKeys,
+    cache,
+    log,
+  });
+  await keys.start();
+  const live = composeLive({ config, keys, cache, client, runtime, desired, steering, labels: features.labels, log });
   const completions = completionService({ generation, limits: config });
   const embeddings = embeddingService({ client, models: modelsOf });
   const tokens = tokenService({ client, models: modelsOf, runtime });
@@ -92,17 +106,22 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: requestId,
     bodyLimit: config.bodyLimitBytes,
+    requestTimeout: config.requestTimeoutMs,
+    ...(config.trustProxy.length > 0 && { trustProxy: config.trustProxy }),
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
   }) as unknown as FastifyInstance;
   app.addHook('onClose', async () => {
     runtime.close();
     await management.close();
+    await keys.close();
     await client.close();
   });
 
   addRequestContext(app);
   const { isDraining } = addDraining(app);
+  app.decorateRequest('keyId', null);
+  await addSecurityHeaders(app, config);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   await describeApi(app);
@@ -114,7 +133,11 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     scope.setValidatorCompiler(() => (value) => ({ value }));
     scope.setSerializerCompiler(() => (value) => JSON.stringify(value));
     acceptJsonOnly(scope);
-    requireKey(scope, config.apiKeys, (request) => isOpen(request.url, config.guardModels));
+    guard(scope, {
+      keys,
+      scopes: () => ['inference'],
+      isOpen: ({ url }) => isOpen(url, config.guardModels),
+    });
     return opened;
   }
 
@@ -147,14 +170,26 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   await app.register(
     async (api) => {
       const scope = openScope(api, renderApi);
+      refuseForeignPages(api, config.corsOrigins);
+      guard(api, {
+        keys,
+        scopes: ({ url }) => scopesOf(url),
+        isOpen: ({ url }) => /^\/api\/(?:health|docs|openapi\.json)(?:[/?]|$)/.test(url),
+      });
       limitRate(api, {
         cache,
         perMinute: config.rateLimitPerMinute,
         isFree: ({ url }) => url.startsWith('/api/health'),
       });
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-      await api.register(systemRoutes, { runtime, backend: database.backend, isDraining });
+      await api.register(systemRoutes, {
+        runtime,
+        backend: database.backend,
+        isDraining,
+        keysRequired: keys.isRequired,
+      });
       await api.register(generateNoop);
+      await api.register(keyRoutes, { prefix: '/keys', keys });
       await management.register(api);
       await api.register(steeringRoutes, { prefix: '/steering', steering });
       await api.register(activationRoutes, { prefix: '/activations', activations });
@@ -172,6 +207,10 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   });
   return app;
 }
+
+/** Managing is one thing; reading what fires on a text, and a labeler's wish to free a model, go with generating. */
+const scopesOf = (url: string): Scope[] =>
+  /^\/api\/(?:activations|generate)(?:[/?]|$)/.test(url) ? ['inference', 'manage'] : ['manage'];
 
 /** Browsers read the list of models without a key, and probes know none. */
 function isOpen(url: string, guardModels: boolean): boolean {

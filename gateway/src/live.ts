@@ -5,6 +5,7 @@ import type { DesiredRepository } from './desired.ts';
 import type { InferenceClient } from './inference/client.ts';
 import { createFeed } from './inference/feed.ts';
 import type { Runtime } from './inference/runtime.ts';
+import type { KeyService } from './keys/service.ts';
 import type { Logger } from './log.ts';
 import { monitoringService } from './monitoring/service.ts';
 import { serveLive } from './plugins/live.ts';
@@ -13,7 +14,8 @@ import type { Cache } from './storage/cache.ts';
 import { createLiveSystem } from './system/live.ts';
 
 export interface LiveParts {
-  config: Pick<Config, 'apiKeys' | 'corsOrigins'>;
+  config: Pick<Config, 'corsOrigins'>;
+  keys: KeyService;
   cache: Cache;
   client: InferenceClient;
   runtime: Runtime;
@@ -23,7 +25,7 @@ export interface LiveParts {
   log: Logger;
 }
 
-export function composeLive({ config, cache, client, runtime, desired, steering, labels, log }: LiveParts) {
+export function composeLive({ config, keys, cache, client, runtime, desired, steering, labels, log }: LiveParts) {
   const feed = createFeed({ client, log });
   const monitoring = monitoringService({
     feed,
@@ -53,7 +55,7 @@ export function composeLive({ config, cache, client, runtime, desired, steering,
     feed,
     monitoring,
     install(app: FastifyInstance): void {
-      serveLive(app, { monitoring, system, apiKeys: config.apiKeys, origins: config.corsOrigins, log });
+      serveLive(app, { monitoring, system, keys, origins: config.corsOrigins, log });
       app.addHook('onReady', async () => {
         await monitoring.start();
         await system.start();

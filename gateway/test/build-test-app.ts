@@ -39,6 +39,8 @@ export interface ApiAnswer {
 export interface StackOptions {
   env?: Record<string, string>;
   fake?: FakeInference;
+  /** Sent with every call of `api`. */
+  key?: string;
   /** false = do not wait for the model and the SAE. */
   waitUntilReady?: boolean;
 }
@@ -71,7 +73,11 @@ export async function startStack(database: Database, options: StackOptions = {})
     async api(method, path, body) {
       const response = await fetch(`${url}/api${path}`, {
         method,
-        ...(body !== undefined && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        headers: {
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...(options.key !== undefined && { authorization: `Bearer ${options.key}` }),
+        },
       });
       return { status: response.status, headers: response.headers, body: (await response.json()) as ApiAnswer['body'] };
     },

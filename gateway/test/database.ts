@@ -12,6 +12,7 @@ export interface TestDatabase {
 }
 
 const tables = [
+  'api_keys',
   'request_log',
   'downloads',
   'profile_features',

@@ -8,7 +8,7 @@ from millm_inference.settings import Settings, variable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NUMBER = re.compile(r"number\(([\d *]+)")
-TEXT = re.compile(r"\.default\('([^']*)'\)")
+TEXT = re.compile(r"(?:\.default|list)\('([^']*)'\)")
 
 
 def documented() -> list[tuple[str, str]]:

@@ -554,6 +554,224 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** API keys, the newest first, never their secrets */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ApiKey"][];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Make an API key; its secret is in this answer and nowhere else */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["NewApiKeyInput"];
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["CreatedApiKey"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke an API key, at once */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ApiKey"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        /** Rename an API key */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {boolean} */
+                            success: true;
+                            data: components["schemas"]["ApiKey"];
+                            error: null;
+                        };
+                    };
+                };
+                /** @description Default Response */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+                /** @description Default Response */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Failure"];
+                    };
+                };
+            };
+        };
+        trace?: never;
+    };
     "/api/models": {
         parameters: {
             query?: never;
@@ -4438,6 +4656,44 @@ export interface components {
             }[];
             neuronpedia_url: string | null;
         };
+        NewApiKeyInput: {
+            /** @description What or whom it is for. */
+            name: string;
+            /** @description inference: /v1, /tokenize and reading activations; manage: everything under /api, and the live views. */
+            scopes?: ("inference" | "manage")[];
+            /** @description When it stops working; never unless given. */
+            expires_at?: string | null;
+        };
+        ApiKeyInput: {
+            id: string;
+            name: string;
+            /** @description How the secret begins. */
+            prefix: string;
+            scopes: ("inference" | "manage")[];
+            /** @enum {string} */
+            status: "active" | "expired" | "revoked";
+            created_at: string;
+            expires_at: string | null;
+            /** @description To the minute. */
+            last_used_at: string | null;
+            revoked_at: string | null;
+        };
+        CreatedApiKeyInput: {
+            id: string;
+            name: string;
+            /** @description How the secret begins. */
+            prefix: string;
+            scopes: ("inference" | "manage")[];
+            /** @enum {string} */
+            status: "active" | "expired" | "revoked";
+            created_at: string;
+            expires_at: string | null;
+            /** @description To the minute. */
+            last_used_at: string | null;
+            revoked_at: string | null;
+            /** @description Shown in this answer alone: it is not stored. */
+            secret: string;
+        };
         MonitorChangeInput: {
             paused?: boolean;
             watches?: {
@@ -4761,7 +5017,10 @@ export interface components {
                 hub_token_set: boolean;
                 database: string;
                 redis: boolean;
+                keys_required: boolean;
+                /** @description Keys are named in the environment. */
                 api_keys_set: boolean;
+                rate_limit_per_minute: number;
                 cors_origins: string[];
                 log_level: string;
                 log_format: string;
@@ -4888,6 +5147,7 @@ export interface components {
             timestamp: string;
             uptime_seconds: number;
             database: string;
+            keys_required: boolean;
             inference: {
                 reachable: boolean;
                 instance_id: string | null;
@@ -5256,6 +5516,49 @@ export interface components {
             }[];
             neuronpedia_url: string | null;
         };
+        NewApiKey: {
+            /** @description What or whom it is for. */
+            name: string;
+            /**
+             * @description inference: /v1, /tokenize and reading activations; manage: everything under /api, and the live views.
+             * @default [
+             *       "inference"
+             *     ]
+             */
+            scopes: unknown;
+            /** @description When it stops working; never unless given. */
+            expires_at?: string | null;
+        };
+        ApiKey: {
+            id: string;
+            name: string;
+            /** @description How the secret begins. */
+            prefix: string;
+            scopes: ("inference" | "manage")[];
+            /** @enum {string} */
+            status: "active" | "expired" | "revoked";
+            created_at: string;
+            expires_at: string | null;
+            /** @description To the minute. */
+            last_used_at: string | null;
+            revoked_at: string | null;
+        };
+        CreatedApiKey: {
+            id: string;
+            name: string;
+            /** @description How the secret begins. */
+            prefix: string;
+            scopes: ("inference" | "manage")[];
+            /** @enum {string} */
+            status: "active" | "expired" | "revoked";
+            created_at: string;
+            expires_at: string | null;
+            /** @description To the minute. */
+            last_used_at: string | null;
+            revoked_at: string | null;
+            /** @description Shown in this answer alone: it is not stored. */
+            secret: string;
+        };
         MonitorChange: {
             paused?: boolean;
             watches?: {
@@ -5579,7 +5882,10 @@ export interface components {
                 hub_token_set: boolean;
                 database: string;
                 redis: boolean;
+                keys_required: boolean;
+                /** @description Keys are named in the environment. */
                 api_keys_set: boolean;
+                rate_limit_per_minute: number;
                 cors_origins: string[];
                 log_level: string;
                 log_format: string;
@@ -5706,6 +6012,7 @@ export interface components {
             timestamp: string;
             uptime_seconds: number;
             database: string;
+            keys_required: boolean;
             inference: {
                 reachable: boolean;
                 instance_id: string | null;

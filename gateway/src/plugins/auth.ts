@@ -1,31 +1,42 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+// Who may enter a scope of routes. Off unless keys are required; a known key is named in the log either way.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AppError } from '../errors.ts';
+import type { Scope } from '../keys/schemas.ts';
+import { allows } from '../keys/service.ts';
+import type { KeyHolder, KeyService } from '../keys/service.ts';
 
-const digest = (key: string) => createHash('sha256').update(key).digest();
-
-/** Whether a key is one of those configured; every one is compared, so that time tells nothing. */
-export function keyCheck(keys: readonly string[]): (given: string) => boolean {
-  const known = keys.map(digest);
-  return (given) => known.filter((key) => timingSafeEqual(key, digest(given))).length > 0;
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the key it was sent with, if we know that one. */
+    keyId: string | null;
+  }
 }
 
-/** Guards a scope when keys are configured; otherwise any or no key is accepted. */
-export function requireKey(
-  app: FastifyInstance,
-  keys: readonly string[],
-  isOpen: (request: FastifyRequest) => boolean,
-): void {
-  if (keys.length === 0) return;
-  const isKnown = keyCheck(keys);
+export interface GuardOptions {
+  keys: Pick<KeyService, 'isRequired' | 'identify'>;
+  /** Any of these opens the door. */
+  scopes: (request: FastifyRequest) => readonly Scope[];
+  isOpen: (request: FastifyRequest) => boolean;
+}
+
+export function guard(app: FastifyInstance, { keys, scopes, isOpen }: GuardOptions): void {
   app.addHook('onRequest', async (request) => {
-    if (request.method === 'OPTIONS' || isOpen(request)) return;
-    if (isKnown(keyOf(request.headers))) return;
-    throw new AppError('UNAUTHORIZED', 'Incorrect API key provided.', {
-      headers: { 'www-authenticate': 'Bearer' },
-    });
+    if (request.method === 'OPTIONS') return;
+    const holder = await keys.identify(keyOf(request.headers));
+    request.keyId = holder?.id ?? null;
+    if (!keys.isRequired || isOpen(request)) return;
+    refuseUnless(holder, scopes(request));
   });
+}
+
+/** Throws unless the holder may do what any of the scopes allows. */
+export function refuseUnless(holder: KeyHolder | null, scopes: readonly Scope[]): asserts holder is KeyHolder {
+  if (holder === null) {
+    throw new AppError('UNAUTHORIZED', 'Incorrect API key provided.', { headers: { 'www-authenticate': 'Bearer' } });
+  }
+  if (allows(holder, scopes)) return;
+  throw new AppError('FORBIDDEN', `This API key may not do that: it needs the scope ${scopes.join(' or ')}.`);
 }
 
 /** A bearer token or an X-Api-Key header; empty when there is neither. */

@@ -1,5 +1,4 @@
 // Socket.IO on the gateway's own port: the only file that knows it. Namespaces, payloads: proto/live.ts.
-import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { Server } from 'socket.io';
 import type { DefaultEventsMap, Namespace, Socket } from 'socket.io';
@@ -13,16 +12,18 @@ import type {
 } from '@millm/proto/live';
 import type { z } from 'zod';
 import { AppError, toAppError } from '../errors.ts';
+import type { KeyService } from '../keys/service.ts';
 import type { Logger } from '../log.ts';
 import { monitorAsk, target } from '../monitoring/schemas.ts';
 import type { Monitoring } from '../monitoring/service.ts';
 import type { LiveSystem } from '../system/live.ts';
-import { keyCheck, keyOf } from './auth.ts';
+import { keyOf, refuseUnless } from './auth.ts';
+import { isOwnPage } from './origin.ts';
 
 export interface LiveOptions {
   monitoring: Monitoring;
   system: LiveSystem;
-  apiKeys: readonly string[];
+  keys: Pick<KeyService, 'isRequired' | 'identify' | 'isLive' | 'onChange'>;
   /** Other origins whose pages may connect; our own always may. */
   origins: readonly string[];
   log: Logger;
@@ -61,7 +62,7 @@ export function serveLive(app: FastifyInstance, options: LiveOptions): void {
     });
   }
 
-  guard(io, options.apiKeys);
+  guardSockets(io, options.keys, log);
   const stops = [
     serveMonitor(io.of('/monitor') as MonitorNamespace, options),
     serveSystem(io.of('/system') as SendOnly<SystemEvents>, options),
@@ -77,25 +78,36 @@ export function serveLive(app: FastifyInstance, options: LiveOptions): void {
   });
 }
 
-/** A page of another origin could otherwise read everything: browsers let any page open a WebSocket. */
-function isOwnPage({ headers }: IncomingMessage, named: readonly string[]): boolean {
-  const { origin } = headers;
-  if (origin === undefined || named.includes(origin)) return true;
-  const host = URL.parse(origin)?.host;
-  return host !== undefined && (host === headers.host || host === headers['x-forwarded-host']);
-}
-
-function guard(io: Server, keys: readonly string[]): void {
-  const isKnown = keyCheck(keys);
+/** Live views show what others ask for and read: they are for those who manage. */
+function guardSockets(io: Server, keys: LiveOptions['keys'], log: Logger): void {
   io.use((_socket, next) => next(new Error('Connect to /monitor, /system or /progress.')));
-  if (keys.length === 0) return;
-  for (const name of ['/monitor', '/system', '/progress']) {
-    io.of(name).use(({ handshake }, next) => {
-      const { token } = handshake.auth as { token?: unknown };
-      if (isKnown(typeof token === 'string' ? token : keyOf(handshake.headers))) return next();
-      next(Object.assign(new Error('Incorrect API key provided.'), { data: { code: 'UNAUTHORIZED' } }));
+  if (!keys.isRequired) return;
+  const namespaces = ['/monitor', '/system', '/progress'].map((name) => io.of(name));
+  for (const namespace of namespaces) {
+    namespace.use((socket, next) => {
+      const { token } = socket.handshake.auth as { token?: unknown };
+      keys
+        .identify(typeof token === 'string' ? token : keyOf(socket.handshake.headers))
+        .then((holder) => {
+          refuseUnless(holder, ['manage']);
+          (socket.data as { keyId?: string }).keyId = holder.id;
+          next();
+        })
+        .catch((thrown: unknown) => {
+          const { message, code } = toAppError(thrown);
+          next(Object.assign(new Error(message), { data: { code } }));
+        });
     });
   }
+  keys.onChange(() => {
+    for (const socket of namespaces.flatMap(({ sockets }) => [...sockets.values()])) {
+      const { keyId = '' } = socket.data as { keyId?: string };
+      keys.isLive(keyId).then(
+        (isLive) => !isLive && socket.disconnect(true),
+        (error: unknown) => log.error({ event: 'live:not-checked', err: error }, 'a key could not be checked'),
+      );
+    }
+  });
 }
 
 function serveMonitor(namespace: MonitorNamespace, { monitoring, log }: LiveOptions): () => void {

@@ -1,10 +1,8 @@
-// So many requests a minute for each key, or for each address where no key is sent; off by default. Counted in the cache, so
-// that replicas share one count.
-import { createHash } from 'node:crypto';
+// So many requests a minute for each key that we know, or for each address; off by default. Counted in the cache, so that
+// replicas share one count. Comes after the guard, which knows the key.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AppError } from '../errors.ts';
 import type { Cache } from '../storage/cache.ts';
-import { keyOf } from './auth.ts';
 
 export interface RateLimitOptions {
   cache: Pick<Cache, 'increment'>;
@@ -37,8 +35,5 @@ export function limitRate(app: FastifyInstance, options: RateLimitOptions): void
   });
 }
 
-/** No key is kept: only that it is the same one. */
-function callerOf(request: FastifyRequest): string {
-  const key = keyOf(request.headers);
-  return key === '' ? `ip:${request.ip}` : `key:${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
-}
+/** A key that nobody gave out is no name: whoever makes up a new one for each request is counted by address. */
+const callerOf = (request: FastifyRequest) => (request.keyId === null ? `ip:${request.ip}` : `key:${request.keyId}`);

@@ -1,5 +1,5 @@
 // Turns an answered /v1 request into a line of the log: what was asked for and what it cost, never its text.
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { RequestAccount } from './meter.ts';
 import type { RequestRecorder } from './recorder.ts';
 
@@ -39,12 +39,7 @@ export function logRequests(app: FastifyInstance, { isEnabled, recorder, take }:
       ttftMs: account?.ttftMs ?? null,
       durationMs: reply.elapsedTime,
       steering: typeof steering === 'string' ? steering : 'none',
-      keyId: keyOf(request),
+      keyId: request.keyId,
     });
   });
 }
-
-const keyOf = (request: FastifyRequest) => {
-  const id = (request as { keyId?: unknown }).keyId;
-  return typeof id === 'string' ? id : null;
-};

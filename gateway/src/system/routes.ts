@@ -8,6 +8,7 @@ export interface SystemOptions {
   runtime: Runtime;
   backend: string;
   isDraining: () => boolean;
+  keysRequired: boolean;
 }
 
 const health = z
@@ -17,6 +18,7 @@ const health = z
     timestamp: z.string(),
     uptime_seconds: z.number(),
     database: z.string(),
+    keys_required: z.boolean(),
     inference: z.object({
       reachable: z.boolean(),
       instance_id: z.string().nullable(),
@@ -48,7 +50,8 @@ const system = z
   .meta({ id: 'System' });
 
 /** /api/health is not enveloped, and reads nothing but memory: it answers whatever the database or the sidecar do. */
-export const systemRoutes: FastifyPluginAsyncZod<SystemOptions> = async (app, { runtime, backend, isDraining }) => {
+export const systemRoutes: FastifyPluginAsyncZod<SystemOptions> = async (app, options) => {
+  const { runtime, backend, isDraining, keysRequired } = options;
   const uptime = () => Math.round(process.uptime() * 10) / 10;
 
   function whyNotReady(): string | null {
@@ -70,6 +73,7 @@ export const systemRoutes: FastifyPluginAsyncZod<SystemOptions> = async (app, { 
         timestamp: new Date().toISOString(),
         uptime_seconds: uptime(),
         database: backend,
+        keys_required: keysRequired,
         inference: {
           reachable: state !== null,
           instance_id: state?.instance_id ?? null,

@@ -548,7 +548,7 @@ describe('beside /v1', () => {
   });
 
   it('says whether it is ready, without a key', async () => {
-    const { url, fake, api } = await startStack(db.database, { env: { MILLM_API_KEYS: 'k' } });
+    const { url, fake, api } = await startStack(db.database, { env: { MILLM_API_KEYS: 'k' }, key: 'k' });
     expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: 'ok' });
     expect((await fetch(`${url}/version`)).status).toBe(200);
     expect((await fetch(`${url}/tokenize`, { method: 'POST' })).status).toBe(401);
