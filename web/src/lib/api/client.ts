@@ -6,7 +6,7 @@ export type Fetch = typeof globalThis.fetch;
 export interface RequestOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   body?: unknown;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   timeoutMs?: number;
   fetch?: Fetch;
 }
@@ -60,6 +60,18 @@ export async function readJson(response: Response): Promise<unknown> {
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A path whose parts may hold any character: `path\`/api/models/${id}/load\``. */
+export function path(parts: TemplateStringsArray, ...values: (string | number)[]): string {
+  return String.raw({ raw: parts }, ...values.map((value) => encodeURIComponent(value)));
+}
+
+/** `?a=1&b=2` of what is given; nothing for what is not. */
+export function queryOf(values: Record<string, string | number | boolean | null | undefined>): string {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== '');
+  const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  return query ? `?${query}` : '';
 }
 
 function unwrap<T>(payload: unknown, status: number): T {

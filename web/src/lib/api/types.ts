@@ -1,67 +1,16 @@
 /**
- * The wire shapes the dashboard reads, as `/api` and `/v1` send them (snake_case).
- * Fields that a server may leave out are optional here, and the page shows less.
+ * The shapes that `/api` and `/v1` send and take, by the names the dashboard uses. They come from the gateway's own
+ * OpenAPI document (proto/generated/gateway.d.ts); nothing is written twice here. Where the document only says "object",
+ * the contract with the sidecar, which the gateway passes through, says which.
  */
+import type { components, paths } from '@millm/proto/gateway';
+import type { components as sidecar } from '@millm/proto/inference';
 
-export interface Health {
-  status: string;
-  version?: string;
-  uptime_seconds?: number;
-}
-
-export type ModelStatus = 'downloading' | 'ready' | 'loading' | 'loaded' | 'error';
-
-export interface Model {
-  id: string;
-  name: string;
-  repo_id: string;
-  architecture?: string | null;
-  parameters?: number | null;
-  quantization?: string | null;
-  dtype?: string | null;
-  device?: string | null;
-  context_length?: number | null;
-  size_bytes?: number | null;
-  memory_bytes?: number | null;
-  status: ModelStatus;
-  progress?: number | null;
-  locked?: boolean;
-  error?: string | null;
-}
-
-export interface Sae {
-  id: string;
-  repo_id?: string | null;
-  architecture?: string | null;
-  d_in?: number | null;
-  d_sae?: number | null;
-  hook?: string | null;
-  layer?: number | null;
-  model?: string | null;
-  attached: boolean;
-  status?: string;
-  size_bytes?: number | null;
-}
-
-export interface FeatureSummary {
-  index: number;
-  label: string | null;
-  density?: number | null;
-  max_activation?: number | null;
-  /** A strength known to change answers coherently, where somebody measured one. */
-  suggested_strength?: number | null;
-}
-
-export interface TokenWeight {
-  token: string;
-  value: number;
-}
-
-export interface FeatureDetail extends FeatureSummary {
-  promoted?: TokenWeight[];
-  suppressed?: TokenWeight[];
-  nearest?: { index: number; cosine: number; label?: string | null }[];
-}
+type Schemas = components['schemas'];
+type Sidecar = sidecar['schemas'];
+type BodyOf<Path extends keyof paths, Method extends keyof paths[Path]> = NonNullable<
+  paths[Path][Method] extends { requestBody?: { content: { 'application/json': infer Body } } } ? Body : never
+>;
 
 export interface Page<T> {
   items: T[];
@@ -70,64 +19,77 @@ export interface Page<T> {
   limit: number;
 }
 
-export interface SteeredFeature {
-  index: number;
-  strength?: number;
-  sae_id?: string | null;
-}
+// ---- system ----------------------------------------------------------------------------------------------------------
+/** A proxy's or an older server's answer may hold less than the gateway's. */
+export type Health = Partial<Omit<Schemas['Health'], 'status'>> & { status: string };
+export type MemoryState = Sidecar['MemoryState'];
+export type QueueState = Sidecar['QueueState'];
+export type Counters = Sidecar['Counters'];
+export type SystemState = Omit<Schemas['System'], 'memory' | 'queue' | 'counters'> & {
+  memory: MemoryState | null;
+  queue: QueueState | null;
+  counters: Counters | null;
+};
+export type ServerConfig = Schemas['Config'];
+export type ServerSettings = ServerConfig['settings'];
+export type LoggedRequest = Schemas['LoggedRequest'];
+export type Download = Schemas['Download'];
 
-export interface SteeringConfiguration {
-  enabled?: boolean;
-  intensity?: number;
-  sae_id?: string | null;
-  features?: SteeredFeature[];
-}
+// ---- models and SAEs -------------------------------------------------------------------------------------------------
+export type Model = Schemas['Model'];
+export type ModelStatus = Model['status'];
+export type ModelPreview = Schemas['ModelPreview'];
+export type ModelRequest = BodyOf<'/api/models', 'post'>;
+export type ModelImport = BodyOf<'/api/models/import', 'post'>;
+export type Quantization = NonNullable<ModelRequest['quantization']>;
+export type Sae = Schemas['Sae'];
+export type SaePreview = Schemas['SaePreview'];
+export type SaeRequest = BodyOf<'/api/saes', 'post'>;
+export type SaeImport = BodyOf<'/api/saes/import', 'post'>;
+export type SaePlace = BodyOf<'/api/saes/{id}/attach', 'post'>;
+export type Compatibility = Schemas['Compatibility'];
 
-export interface QueueState {
-  running: number;
-  waiting: number;
-  slots_total: number;
-  slots_free?: number;
-  tokens_per_second?: number;
-}
+// ---- features --------------------------------------------------------------------------------------------------------
+/** As much of a feature as somebody knows: a token only names its index and label, a list its statistics too. */
+export type FeatureSummary = Pick<Schemas['Feature'], 'index' | 'label'> & {
+  density?: number | null;
+  max_activation?: number | null;
+  /** A strength known to change answers coherently, where somebody measured one. */
+  suggested_strength?: number | null;
+};
+export type FeatureDetail = Schemas['FeatureDetail'];
+export type LabelReport = Schemas['LabelReport'];
 
-export interface MemoryState {
-  device?: string;
-  used_bytes: number;
-  total_bytes: number;
-  model_bytes?: number;
-  sae_bytes?: number;
-  kv_bytes?: number;
-}
+// ---- steering and profiles -------------------------------------------------------------------------------------------
+export type SteeringConfiguration = Schemas['SteeringInput'];
+export type SteeredFeature = NonNullable<SteeringConfiguration['features']>[number];
+export type Operation = NonNullable<SteeredFeature['op']>;
+/** What requests get that name no steering of their own. */
+export type ActiveSteering = Omit<Schemas['ActiveSteering'], 'features'> & {
+  features: (SteeredFeature & { label: string | null })[];
+};
+export type Profile = Schemas['Profile'];
+export type ProfileDetail = Schemas['ProfileDetail'];
+export type ProfileRequest = BodyOf<'/api/profiles', 'post'>;
+export type ProfileChange = BodyOf<'/api/profiles/{id}', 'patch'>;
+export type ProfileFormat = Profile['format'];
+export type ProfileImportReport = Schemas['ImportAnswer'];
 
-export interface SystemState {
-  queue?: QueueState | null;
-  memory?: MemoryState | null;
-}
+// ---- activations and monitoring --------------------------------------------------------------------------------------
+export type ActivationEntry = Schemas['ActivationEntry'];
+export type ActivationsRequest = Schemas['ReadActivationsInput'];
+export type ContrastRequest = Schemas['ContrastActivationsInput'];
+export type Contrast = Schemas['Contrast'];
+export type Monitor = Schemas['Monitor'];
+export type MonitorChange = Schemas['MonitorChangeInput'];
+export type MonitorRecord = Schemas['MonitorRecord'];
+export type MonitorStatistics = Schemas['MonitorStatistics'];
+export type FeatureStatistics = Schemas['FeatureStatistics'];
 
-export interface ChatMessage {
-  role: 'system' | 'user' | 'assistant';
-  content: string;
-}
-
-export interface ActivationEntry {
-  position: number;
-  token_id: number;
-  token: string;
-  sae_id: string;
-  features: { index: number; value: number; label?: string | null }[];
-}
-
-export interface ChatRequest {
-  model: string;
-  messages: ChatMessage[];
-  temperature?: number;
-  seed?: number;
-  max_tokens?: number;
-  steering?: SteeringConfiguration | null;
-  activations?: { sae_id: string; top_k?: number; features?: number[] };
-}
-
+// ---- chat ------------------------------------------------------------------------------------------------------------
+export type ChatMessage = { role: 'system' | 'user' | 'assistant'; content: string };
+/** An intersection, not Omit: the document allows unknown fields, and Omit would forget the known ones. */
+export type ChatRequest = Schemas['ChatCompletionRequestInput'] & { messages: ChatMessage[] };
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;

@@ -1,9 +1,9 @@
 /** Which feature a newcomer meets first: what the server already steers, else one that somebody vouches for. */
 import { ApiError } from '#lib/api/errors.ts';
-import type { FeatureDetail, FeatureSummary, Page, SteeringConfiguration } from '#lib/api/types.ts';
+import type { FeatureSummary, Page, SteeringConfiguration } from '#lib/api/types.ts';
 
 export interface FeatureSource {
-  getFeature: (saeId: string, index: number) => Promise<FeatureDetail>;
+  getFeature: (saeId: string, index: number) => Promise<FeatureSummary>;
   listFeatures: (saeId: string, query: { limit: number }) => Promise<Page<FeatureSummary>>;
 }
 

@@ -1,19 +1,19 @@
 /** What the server has and is doing now: models, SAEs, queue, memory. Refreshed as a whole; keeps the last known. */
 import { asApiError, type ApiError } from '#lib/api/errors.ts';
-import type { Model, Sae, SteeringConfiguration, SystemState } from '#lib/api/types.ts';
+import type { ActiveSteering, Model, Sae, SystemState } from '#lib/api/types.ts';
 
 export interface RuntimeSource {
   listModels: () => Promise<Model[]>;
   listSaes: () => Promise<Sae[]>;
   getSystem: () => Promise<SystemState>;
-  getSteering: () => Promise<SteeringConfiguration | null>;
+  getSteering: () => Promise<ActiveSteering | null>;
 }
 
 export class Runtime {
   #models = $state.raw<Model[] | null>(null);
   #saes = $state.raw<Sae[] | null>(null);
   #system = $state.raw<SystemState | null>(null);
-  #steering = $state.raw<SteeringConfiguration | null>(null);
+  #steering = $state.raw<ActiveSteering | null>(null);
   #error = $state.raw<ApiError | null>(null);
   #isRefreshing = false;
   readonly #source: RuntimeSource;
@@ -31,7 +31,7 @@ export class Runtime {
   get system(): SystemState | null {
     return this.#system;
   }
-  get steering(): SteeringConfiguration | null {
+  get steering(): ActiveSteering | null {
     return this.#steering;
   }
   get error(): ApiError | null {

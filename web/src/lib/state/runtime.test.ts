@@ -1,16 +1,17 @@
 import { describe, expect, it, vi } from 'vitest';
 import { ApiError } from '#lib/api/errors.ts';
-import type { Model, Sae } from '#lib/api/types.ts';
+import type { Model } from '#lib/api/types.ts';
+import { sampleModel, sampleSae, sampleSystem } from '../../../tests/samples/catalogue.ts';
 import { Runtime, type RuntimeSource } from './runtime.svelte.ts';
 
-const model = (status: Model['status'], name = status): Model => ({ id: name, name, repo_id: name, status });
-const sae: Sae = { id: 'demo', d_sae: 4096, attached: true };
+const model = (status: Model['status'], name = status): Model => sampleModel({ id: name, name, status });
+const sae = sampleSae();
 
 function runtimeOf(source: Partial<RuntimeSource> = {}) {
   return new Runtime({
     listModels: async () => [model('ready'), model('loaded')],
     listSaes: async () => [{ ...sae, id: 'other', attached: false }, sae],
-    getSystem: async () => ({}),
+    getSystem: async () => sampleSystem(),
     getSteering: async () => null,
     ...source,
   });

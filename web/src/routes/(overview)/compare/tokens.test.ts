@@ -7,7 +7,7 @@ const entry = (...features: [index: number, value: number][]): ActivationEntry =
   token_id: 1,
   token: ' sea',
   sae_id: 'demo',
-  features: features.map(([index, value]) => ({ index, value })),
+  features: features.map(([index, value]) => ({ index, value, label: null })),
 });
 
 describe('tokens', () => {
