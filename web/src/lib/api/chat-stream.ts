@@ -3,6 +3,7 @@
  * is whole; everything else is an ApiError (or the caller's own AbortError).
  */
 import { errorFromBody, isRecord, readJson, type Fetch } from './client.ts';
+import { authorization } from './credentials.ts';
 import { ApiError, asApiError, isAbort } from './errors.ts';
 import { createSseParser } from './sse.ts';
 import type { ActivationEntry, ChatRequest, Usage } from './types.ts';
@@ -45,7 +46,7 @@ async function open(body: ChatRequest, fetch: Fetch, signal?: AbortSignal): Prom
   try {
     response = await fetch('/v1/chat/completions', {
       method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+      headers: { ...authorization(), 'content-type': 'application/json', accept: 'text/event-stream' },
       body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
       signal: signal ?? null,
     });

@@ -1,4 +1,5 @@
 /** One call to the gateway: JSON in, the envelope's data out, or an ApiError. Knows no endpoint. */
+import { authorization } from './credentials.ts';
 import { ApiError, asApiError, isAbort } from './errors.ts';
 
 export type Fetch = typeof globalThis.fetch;
@@ -22,7 +23,8 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
     response = await fetch(path, {
       method,
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      headers: { ...authorization(), ...(body !== undefined && { 'content-type': 'application/json' }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     payload = await readJson(response);
   } catch (thrown) {

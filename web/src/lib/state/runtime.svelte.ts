@@ -1,4 +1,5 @@
 /** What the server has and is doing now: models, SAEs, queue, memory. Refreshed as a whole; keeps the last known. */
+import type { SystemMetrics } from '@millm/proto/live';
 import { asApiError, type ApiError } from '#lib/api/errors.ts';
 import type { ActiveSteering, Model, Sae, SystemState } from '#lib/api/types.ts';
 
@@ -15,7 +16,8 @@ export class Runtime {
   #system = $state.raw<SystemState | null>(null);
   #steering = $state.raw<ActiveSteering | null>(null);
   #error = $state.raw<ApiError | null>(null);
-  #isRefreshing = false;
+  #refreshing: Promise<void> | null = null;
+  #isStale = false;
   readonly #source: RuntimeSource;
 
   constructor(source: RuntimeSource) {
@@ -51,18 +53,37 @@ export class Runtime {
     );
   });
   readonly canChat = $derived(this.model?.status === 'loaded' || this.model?.status === 'ready');
-  readonly sae = $derived(this.#saes?.find((sae) => sae.attached) ?? null);
+  readonly attached = $derived(this.#saes?.filter((sae) => sae.attached) ?? []);
+  /** The first attached one: what a page steers with until somebody chooses. */
+  readonly sae = $derived(this.attached[0] ?? null);
 
-  async refresh(): Promise<void> {
-    if (this.#isRefreshing) return;
-    this.#isRefreshing = true;
+  /** Asks for everything again. Called while it is asking, it asks once more afterwards: something has changed since. */
+  refresh(): Promise<void> {
+    if (this.#refreshing) {
+      this.#isStale = true;
+      return this.#refreshing;
+    }
+    this.#refreshing = this.#ask().finally(() => {
+      this.#refreshing = null;
+      if (!this.#isStale) return;
+      this.#isStale = false;
+      void this.refresh();
+    });
+    return this.#refreshing;
+  }
+
+  /** Memory and queue as the server just told, between two askings. */
+  observe({ memory, queue, counters }: Pick<SystemMetrics, 'memory' | 'queue' | 'counters'>): void {
+    if (this.#system) this.#system = { ...this.#system, memory, queue, counters };
+  }
+
+  async #ask(): Promise<void> {
     const [models, saes, system, steering] = await Promise.allSettled([
       this.#source.listModels(),
       this.#source.listSaes(),
       this.#source.getSystem(),
       this.#source.getSteering(),
     ]);
-    this.#isRefreshing = false;
     if (models.status === 'fulfilled') this.#models = models.value;
     if (saes.status === 'fulfilled') this.#saes = saes.value;
     // These two only enrich the page; a server without them is not in error.

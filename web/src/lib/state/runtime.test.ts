@@ -57,4 +57,27 @@ describe('the runtime', () => {
     await runtime.refresh();
     expect(runtime).toMatchObject({ error: null, system: null, steering: null });
   });
+
+  it('asks once more when something changed while it was asking', async () => {
+    const listModels = vi.fn<RuntimeSource['listModels']>().mockResolvedValueOnce([model('loading')]);
+    listModels.mockResolvedValue([model('loaded')]);
+    const runtime = runtimeOf({ listModels });
+    const first = runtime.refresh();
+    void runtime.refresh();
+    void runtime.refresh();
+    await first;
+    await vi.waitFor(() => expect(runtime.model?.status).toBe('loaded'));
+    expect(listModels).toHaveBeenCalledTimes(2);
+  });
+
+  it('shows memory and queue as they were told between two askings', async () => {
+    const runtime = runtimeOf();
+    const { memory, queue, counters } = sampleSystem();
+    if (!memory || !queue || !counters) throw new Error('The sample is whole.');
+    runtime.observe({ memory, queue, counters });
+    expect(runtime.system).toBeNull(); // there is nothing to put them into yet
+    await runtime.refresh();
+    runtime.observe({ memory, queue: { ...queue, running: 3 }, counters });
+    expect(runtime.system?.queue?.running).toBe(3);
+  });
 });
