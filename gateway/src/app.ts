@@ -21,6 +21,7 @@ import { composeLive } from './live.ts';
 import { composeManagement } from './management.ts';
 import { modelRepository } from './models/repository.ts';
 import { monitorRoutes } from './monitoring/routes.ts';
+import { composeObservability } from './observability.ts';
 import { chatService } from './openai/chat.ts';
 import { completionService } from './openai/completions.ts';
 import { embeddingService } from './openai/embeddings.ts';
@@ -34,6 +35,7 @@ import { guard } from './plugins/auth.ts';
 import { allowBrowsers } from './plugins/cors.ts';
 import { addDraining } from './plugins/draining.ts';
 import { acceptJsonOnly } from './plugins/json-body.ts';
+import { serveMetrics } from './plugins/metrics.ts';
 import { describeApi } from './plugins/openapi.ts';
 import { refuseForeignPages } from './plugins/origin.ts';
 import { limitRate } from './plugins/rate-limit.ts';
@@ -70,7 +72,9 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     intervalMs: config.reconcileIntervalMs,
     readDesired: async () => toContract(await desired.read(), await models.list(), await saes.list()),
   });
-  const management = composeManagement({ config, database, client, runtime, models, saes, features, desired, log });
+  const observability = await composeObservability({ config, models, state: runtime.state, log });
+  const catalogue = { models, saes, features, desired };
+  const management = composeManagement({ ...catalogue, ...observability, config, database, client, runtime, log });
   const { models: modelsOf, features: featuresOf } = management;
   const steering = steeringService({
     desired,
@@ -125,6 +129,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   await describeApi(app);
+  await observability.install(app, keys);
 
   /** What every route for OpenAI clients has in common. */
   async function openOpenAiScope(scope: FastifyInstance): Promise<{ seal: () => void }> {
@@ -182,6 +187,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
         isFree: ({ url }) => url.startsWith('/api/health'),
       });
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+      serveMetrics(api, observability.metrics);
       await api.register(systemRoutes, {
         runtime,
         backend: database.backend,

@@ -12,8 +12,11 @@ import { featureRoutes } from './features/routes.ts';
 import { featureService } from './features/service.ts';
 import type { InferenceClient } from './inference/client.ts';
 import type { Feed } from './inference/feed.ts';
+import { observed } from './inference/observed.ts';
+import type { GenerationObserver } from './inference/observed.ts';
 import type { Runtime } from './inference/runtime.ts';
 import type { Logger } from './log.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import { modelAcquisition } from './models/acquire.ts';
 import { modelRemoval } from './models/remove.ts';
 import type { ModelRepository } from './models/repository.ts';
@@ -44,13 +47,17 @@ export interface ManagementParts {
   saes: SaeRepository;
   features: FeatureRepository;
   desired: DesiredRepository;
+  metrics: Metrics;
+  nameOf: (modelId: string) => Promise<string>;
+  /** Watch every generation, beside the request log and the metrics. */
+  observers: readonly GenerationObserver[];
   log: Logger;
 }
 
 export type Management = ReturnType<typeof composeManagement>;
 
 export function composeManagement(parts: ManagementParts) {
-  const { config, database, client, runtime, models, saes, features, desired, log } = parts;
+  const { config, database, client, runtime, models, saes, features, desired, metrics, log } = parts;
   const db = database.client;
   const instanceId = () => runtime.state()?.instance_id ?? null;
   const downloads = downloadService({ downloads: downloadRepository(db), client, log, instanceId });
@@ -117,10 +124,11 @@ export function composeManagement(parts: ManagementParts) {
         isEnabled: async () => (await settings.get()).request_log_enabled,
         recorder,
         take: meter.take,
+        onAccount: metrics.request,
       }),
 
-    /** Generates, and counts for the request log what it costs. */
-    generate: meter.metered(client.generate),
+    /** Generates, and counts what it costs. */
+    generate: observed(client.generate, [meter.observe, metrics.observe, ...parts.observers], parts.nameOf),
 
     /** Downloads are followed as they happen; without a feed they are asked for every second. */
     follow(feed: Pick<Feed, 'on'>): void {

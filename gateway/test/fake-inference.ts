@@ -27,6 +27,7 @@ export interface FakeInference {
   /** Generate requests as they arrived. */
   requests: Schemas['GenerateRequest'][];
   requestIds: (string | undefined)[];
+  traceparents: (string | undefined)[];
   /** Sees every POST body as it arrived. */
   onBody: (text: string) => void;
   calls: string[];
@@ -65,6 +66,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     loadDelayMs: 0,
     requests: [],
     requestIds: [],
+    traceparents: [],
     onBody: () => undefined,
     calls: [],
     running: 0,
@@ -83,6 +85,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
         slots_free: 16 - fake.running,
         max_waiting: 64,
         tokens_per_second: 0,
+        kv_usage: 0.25,
       },
       memory: { device: 'cpu', used_bytes: 1e9, total_bytes: 8e9, model_bytes: 5e8, sae_bytes: 1e7, kv_bytes: 1e8 },
       counters: {
@@ -117,6 +120,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     const body = request.method === 'POST' || request.method === 'PUT' ? await readJson(request, fake.onBody) : {};
     if (path === '/generate') {
       fake.requestIds.push(request.headers['x-request-id'] as string | undefined);
+      fake.traceparents.push(request.headers['traceparent'] as string | undefined);
       return generate(body as Schemas['GenerateRequest'], response);
     }
     sendJson(response, fake.hub.answer(request.method ?? '', path, body) ?? (await answer(path, body)));

@@ -34,6 +34,7 @@ class QueueState(WireModel):
     slots_free: int
     max_waiting: int
     tokens_per_second: Annotated[float, Field(description='Generated tokens over the last five seconds.')] = 0
+    kv_usage: Annotated[float, Field(description='Share of the memory for keys and values in use, 0 to 1.')] = 0
 
 
 class MemoryState(WireModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from typing import Any
@@ -10,7 +11,14 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
-QUIET = {"/health", "/state"}
+QUIET = {"/health", "/state", "/metrics"}
+TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def trace_of(traceparent: bytes) -> str | None:
+    """The id of the trace that the caller is in, from its W3C header."""
+    found = TRACEPARENT.fullmatch(traceparent)
+    return found.group(1).decode() if found else None
 
 
 class RequestLog:
@@ -24,6 +32,8 @@ class RequestLog:
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")[:128] or uuid.uuid4().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        if trace_id := trace_of(headers.get(b"traceparent", b"")):
+            structlog.contextvars.bind_contextvars(trace_id=trace_id)
         begun, answer = time.monotonic(), {"status": 0}
 
         async def remember(message: Message) -> None:

@@ -45,6 +45,7 @@ from millm_inference.events import Feed, FrameBuffer
 from millm_inference.interpret.formats import load_sae
 from millm_inference.interpret.session import InterpretSession
 from millm_inference.loader import Loaded, load_model, pick_device
+from millm_inference.metrics import MeasuredRunner, Passes, RuntimeCollector
 from millm_inference.settings import Settings
 
 log = structlog.get_logger()
@@ -84,6 +85,8 @@ class Runtime:
         self.monitor = MonitorState(watches=[])
         self.downloads: Callable[[], list[DownloadState]] = list
         self.counters = EngineCounters()
+        self.passes = Passes()
+        self.passes.registry.register(RuntimeCollector(self))
 
     # ---- model ------------------------------------------------------------------------------------------------------
     @property
@@ -139,7 +142,7 @@ class Runtime:
         config = model.config.get_text_config()
         token_bytes = TokenBytes(loaded.tokenizer)
         engine = Engine(
-            ModelRunner(model, session),
+            MeasuredRunner(model, session, self.passes),
             session,
             token_bytes,
             self._limits(loaded),
@@ -279,6 +282,7 @@ class Runtime:
             slots_free=scheduler.free,
             max_waiting=scheduler.max_waiting,
             tokens_per_second=round(self.counters.tokens_per_second(), 2),
+            kv_usage=round(min(1.0, sum(s.computed for s in scheduler.running) / scheduler.budget), 4),
         )
 
     def _memory(self, resident: Resident | None) -> MemoryState:

@@ -399,6 +399,11 @@ export interface components {
              * @default 0
              */
             tokens_per_second?: number;
+            /**
+             * @description Share of the memory for keys and values in use, 0 to 1.
+             * @default 0
+             */
+            kv_usage?: number;
         };
         MemoryState: {
             device: string;

@@ -17,6 +17,8 @@ export interface Generation {
 export interface CallOptions {
   requestId?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** The trace that this call belongs to, in the words of W3C Trace Context. */
+  traceparent?: string | undefined;
 }
 
 export type InferenceClient = ReturnType<typeof inferenceClient>;
@@ -46,6 +48,7 @@ export function inferenceClient({ url, loadTimeoutMs, streamIdleTimeoutMs }: Cli
     const headers: Record<string, string> = {};
     if (body !== undefined) headers['content-type'] = 'application/json';
     if (options.requestId !== undefined) headers['x-request-id'] = options.requestId;
+    if (options.traceparent !== undefined) headers['traceparent'] = options.traceparent;
     try {
       const response = await httpRequest(url + path, {
         method,
@@ -82,6 +85,7 @@ export function inferenceClient({ url, loadTimeoutMs, streamIdleTimeoutMs }: Cli
     const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
     const response = await send('POST', '/generate', request, {
       requestId: request.request_id,
+      traceparent: options.traceparent,
       timeoutMs: streamIdleTimeoutMs,
       signal,
     });

@@ -10,6 +10,7 @@ const queue = z.object({
   slots_free: z.int(),
   max_waiting: z.int(),
   tokens_per_second: z.number().default(0),
+  kv_usage: z.number().default(0),
 }) satisfies z.ZodType<Schemas['QueueState']>;
 
 const memory = z.object({

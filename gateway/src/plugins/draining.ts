@@ -17,7 +17,7 @@ export function addDraining(app: FastifyInstance): { isDraining: () => boolean }
 
   app.addHook('onRequest', async (request) => {
     // Probes read their answer from the body of the health routes.
-    if (isDraining && !/^\/(?:api\/)?health/.test(request.url)) {
+    if (isDraining && !/^\/(?:api\/)?(?:health|metrics)/.test(request.url)) {
       throw new AppError('SHUTTING_DOWN', 'The server is shutting down.');
     }
     if (isDraining) return;

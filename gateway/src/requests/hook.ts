@@ -15,11 +15,14 @@ export interface RequestLogOptions {
   recorder: RequestRecorder;
   /** What the request's generations cost. */
   take: (requestId: string) => RequestAccount | null;
+  /** A request that cost something was answered. */
+  onAccount: (account: RequestAccount, elapsedMs: number) => void;
 }
 
-export function logRequests(app: FastifyInstance, { isEnabled, recorder, take }: RequestLogOptions): void {
+export function logRequests(app: FastifyInstance, { isEnabled, recorder, take, onAccount }: RequestLogOptions): void {
   app.addHook('onResponse', async (request, reply) => {
     const account = take(request.id);
+    if (account !== null) onAccount(account, reply.elapsedTime);
     const endpoint = logged[request.url.split('?')[0] ?? ''];
     if (endpoint === undefined || request.method !== 'POST' || !(await isEnabled())) return;
     const body = (request.body ?? {}) as { model?: unknown; stream?: unknown };

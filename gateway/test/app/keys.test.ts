@@ -92,7 +92,7 @@ describe('keys', () => {
     const revoked = await stack.api('DELETE', `/keys/${key.id}`);
     expect(revoked.body.data).toMatchObject({ status: 'revoked', revoked_at: expect.any(String) });
     expect(await chat(stack, key.secret)).toBe(401);
-    await until(() => !socket.connected);
+    await until(() => !socket.socket.connected);
     expect((await stack.api('DELETE', `/keys/${key.id}`)).status).toBe(200);
     expect((await stack.api('DELETE', '/keys/nobody')).status).toBe(404);
 

@@ -2,7 +2,8 @@
 
 import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from millm_inference import __version__
 from millm_inference import contract as c
@@ -25,3 +26,9 @@ async def health(runtime: RuntimeDep) -> c.Health:
 @router.get("/state", operation_id="getState")
 async def state(runtime: RuntimeDep) -> c.RuntimeState:
     return runtime.state()
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(runtime: RuntimeDep) -> Response:
+    """For Prometheus, not for the gateway: it is no part of the contract."""
+    return Response(generate_latest(runtime.passes.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
