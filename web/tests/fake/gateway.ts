@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Server } from 'socket.io';
 import { features, model, sae } from './catalogue.ts';
 import { streamAnswer, type FakeChatRequest } from './chat.ts';
 import type { Scenario } from './scenarios.ts';
@@ -35,6 +36,7 @@ export async function startFakeGateway(first: Scenario = 'ready', port = 0): Pro
 
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://fake');
+    if (url.pathname.startsWith('/socket.io/')) return; // the live views' own
     const isCall = url.pathname.startsWith('/api/') || url.pathname.startsWith('/v1/');
     if (!isCall) return sendFile(url.pathname, response);
     if (scenario === 'down') return void request.socket.destroy();
@@ -51,6 +53,9 @@ export async function startFakeGateway(first: Scenario = 'ready', port = 0): Pro
     }
     sendApi(url, response, scenario);
   });
+  // The live views: there, and silent. A test says what it needs through `live`.
+  const live = new Server(server, { path: '/socket.io', serveClient: false });
+  for (const namespace of ['/monitor', '/system', '/progress']) live.of(namespace);
   await new Promise<void>((listening) => server.listen(port, '127.0.0.1', listening));
 
   return {
@@ -59,9 +64,13 @@ export async function startFakeGateway(first: Scenario = 'ready', port = 0): Pro
     aborted: () => aborted,
     play: (next) => {
       scenario = next;
-      if (next === 'down') server.closeIdleConnections();
+      if (next === 'down') {
+        live.disconnectSockets(true);
+        server.closeIdleConnections();
+      }
     },
     close: () => {
+      void live.close();
       server.closeAllConnections();
       return new Promise((closed) => server.close(() => closed()));
     },
@@ -84,6 +93,8 @@ function sendApi(url: URL, response: ServerResponse, scenario: Scenario): void {
       return sendData(response, hasModel ? [model] : []);
     case '/api/saes':
       return sendData(response, hasSae ? [sae] : scenario === 'no-sae' ? [{ ...sae, attached: false }] : []);
+    case '/api/downloads':
+      return sendData(response, []);
     case '/api/steering':
       return sendData(response, { enabled: true, intensity: 1, sae_id: null, features: [] });
     case '/api/system':
