@@ -17,12 +17,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufCo
 from transformers.utils import logging as transformers_logging
 
 from millm_inference.errors import SidecarError
+from millm_inference.hub.estimate import LINEAR_BYTES
+from millm_inference.memory import free_bytes, outcome_of, require_room
 from millm_inference.settings import Settings
 
 log = structlog.get_logger()
 transformers_logging.disable_progress_bar()
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ADVICE = "Choose a smaller quantization or model, or free memory."
 QUANTIZED = {"FP32": torch.float32, "BF16": torch.bfloat16, "FP16": torch.float16}
 
 
@@ -85,6 +88,7 @@ def load_model(
     source = find_source(path)
     device = pick_device(settings)
     dtype = pick_dtype(settings, quantization, device)
+    _require_room(source, settings, quantization, dtype, trust_remote_code)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": dtype}
     if quantization in ("Q4", "Q8"):
         options["quantization_config"] = _bitsandbytes(quantization, dtype)
@@ -102,9 +106,11 @@ def load_model(
             model = model.to(device)
     except SidecarError:
         raise
-    except torch.OutOfMemoryError as error:
-        raise SidecarError("INSUFFICIENT_MEMORY", f"The model does not fit into the memory of {device}.") from error
     except Exception as error:  # foreign files, several parsers: whatever they raise, the file is wrong
+        if outcome_of(error) == "out_of_memory":
+            raise SidecarError(
+                "INSUFFICIENT_MEMORY", f"The model does not fit into the memory of {device}. {ADVICE}"
+            ) from error
         log.warning("model:load-failed", path=path, error=repr(error))
         reason = str(error).strip().split("\n")[0][:300]
         raise SidecarError("MODEL_INCOMPATIBLE", f"The model could not be loaded: {reason}", path=path) from error
@@ -121,25 +127,50 @@ def describe_model(path: str, trust_remote_code: bool = False) -> dict[str, Any]
     source = find_source(path)
     try:
         config = AutoConfig.from_pretrained(source.directory, trust_remote_code=trust_remote_code, **source.arguments)
-    except (OSError, ValueError, KeyError) as error:
-        raise SidecarError(
-            "MODEL_INCOMPATIBLE", f"The model could not be read: {str(error).splitlines()[0]}"
-        ) from error
+    except Exception as error:  # foreign files, as below
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise SidecarError("MODEL_INCOMPATIBLE", f"The model could not be read: {reason}") from error
     text = config.get_text_config()
     files = [source.directory / source.gguf] if source.gguf else [f for f in source.directory.rglob("*") if f.is_file()]
-    with torch.device("meta"), contextlib.suppress(ValueError):
-        parameters = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
     return {
         "path": path,
         "format": "gguf" if source.gguf else "safetensors",
         "architecture": (config.architectures or [type(config).__name__.removesuffix("Config") + "ForCausalLM"])[0],
         "size_bytes": sum(f.stat().st_size for f in files),
-        "parameters": parameters,
+        "parameters": _parameters(config, trust_remote_code),
         "context_length": int(getattr(text, "max_position_embeddings", 0) or 2048),
         "hidden_size": text.hidden_size,
         "layers": text.num_hidden_layers,
         "has_chat_template": (source.directory / "chat_template.jinja").exists() or source.gguf is not None,
     }
+
+
+def _parameters(config: Any, trust_remote_code: bool) -> int | None:
+    """Counted without allocating any."""
+    with torch.device("meta"), contextlib.suppress(Exception):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+        count: int = sum(p.numel() for p in model.parameters())
+        return count
+    return None
+
+
+def _require_room(
+    source: Source, settings: Settings, quantization: str | None, dtype: torch.dtype, trust_remote_code: bool
+) -> None:
+    """Raises INSUFFICIENT_MEMORY for a model that cannot fit; one whose size nobody can tell is tried."""
+    try:
+        cached = _converted(source, settings)
+        directory, extra = (cached, {}) if cached else (source.directory, source.arguments)
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code, **extra)
+        parameters = _parameters(config, trust_remote_code)
+    except Exception:
+        return  # loading it will say what is wrong
+    if parameters is None:
+        return
+    device = pick_device(settings)
+    size = LINEAR_BYTES[quantization] if quantization in ("Q4", "Q8") else dtype.itemsize
+    free = free_bytes(device, settings.memory_limit_mb)
+    require_room(f"The model ({parameters / 1e6:.0f} M parameters)", parameters * size, free, device, ADVICE)
 
 
 def _eos_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -42,14 +43,16 @@ from millm_inference.engine.sequence import Sequence
 from millm_inference.engine.token_bytes import TokenBytes
 from millm_inference.errors import SidecarError
 from millm_inference.events import Feed, FrameBuffer
-from millm_inference.interpret.formats import load_sae
+from millm_inference.interpret.formats import files_bytes, load_sae
 from millm_inference.interpret.session import InterpretSession
 from millm_inference.loader import Loaded, load_model, pick_device
+from millm_inference.memory import free_bytes, outcome_of, require_room
 from millm_inference.metrics import MeasuredRunner, Passes, RuntimeCollector
 from millm_inference.settings import Settings
 
 log = structlog.get_logger()
 MEBIBYTE = 1 << 20
+EXIT_DEVICE_LOST = 70
 LoadStage = Literal["unloading", "reading", "verifying", "ready", "failed"]
 
 
@@ -66,6 +69,14 @@ class Resident:
     @property
     def tokenizer(self) -> Any:
         return self.loaded.tokenizer
+
+
+def end_process() -> None:
+    """A device that is lost stays lost for this process: whoever supervises it starts another. Streams end first."""
+    log.critical("sidecar:device-lost")
+    ending = threading.Timer(1.0, os._exit, (EXIT_DEVICE_LOST,))
+    ending.daemon = True
+    ending.start()
 
 
 class Runtime:
@@ -149,6 +160,7 @@ class Runtime:
             loaded.eos_ids,
             self.counters,
             partial(self._on_watched, token_bytes),
+            end_process,
         )
         generation = model.generation_config
         info = LoadedModel(
@@ -213,9 +225,20 @@ class Runtime:
         with self._lock:
             if self._resident is None:
                 raise SidecarError("MODEL_NOT_LOADED", "Load a model before attaching an SAE to it.")
-            attached = self._resident.session.attach(sae_id, load_sae(path, overrides), path)
+            attached = self._attach(self._resident, sae_id, path, overrides)
             self._say_state()
             return attached
+
+    def _attach(self, resident: Resident, sae_id: str, path: str, overrides: SaeOverrides | None) -> AttachedSae:
+        free = free_bytes(self.device, self.settings.memory_limit_mb)
+        stays = "The model stays loaded, without it; detach another SAE or free memory."
+        require_room(f"The SAE {sae_id!r}", files_bytes(path), free, self.device, stays)
+        try:
+            return resident.session.attach(sae_id, load_sae(path, overrides), path)
+        except (MemoryError, RuntimeError) as error:
+            if outcome_of(error) != "out_of_memory":
+                raise
+            raise SidecarError("INSUFFICIENT_MEMORY", f"The SAE {sae_id!r} does not fit. {stays}") from error
 
     def detach(self, sae_id: str) -> None:
         with self._lock:

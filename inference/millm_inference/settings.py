@@ -24,6 +24,7 @@ class Settings:
     threads: int = 0
     slots: int = 32
     kv_memory_mb: int = 0
+    memory_limit_mb: int = 0
     max_waiting: int = 256
     prefill_chunk: int = 64
     idle_prefill_chunk: int = 512

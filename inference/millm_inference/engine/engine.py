@@ -26,6 +26,7 @@ from millm_inference.engine.scheduler import Admission, Scheduler, bucket
 from millm_inference.engine.sequence import Failed, Request, Sequence, State
 from millm_inference.engine.token_bytes import TokenBytes
 from millm_inference.errors import SidecarError
+from millm_inference.memory import outcome_of
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -53,10 +54,13 @@ class Engine:
         eos_ids: frozenset[int],
         counters: Counters | None = None,
         on_watched: Callable[[Sequence, Reading], None] = lambda sequence, reading: None,
+        on_device_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.runner, self.interpreter, self.limits = runner, interpreter, limits
         self.token_bytes = token_bytes
         self.on_watched = on_watched
+        self.on_device_lost = on_device_lost
+        self._prefilling: Sequence | None = None
         self.scheduler = Scheduler(slots=limits.slots, budget=limits.kv_positions, max_waiting=limits.max_waiting)
         self.post = Postprocess(self.scheduler, interpreter, eos_ids, limits.context_length, counters or Counters())
         self._inbox: deque[Callable[[], None]] = deque()
@@ -141,7 +145,7 @@ class Engine:
                 try:
                     self.step()
                 except Exception as error:
-                    self._fail_running(error)
+                    self._recover(error)
         for task in list(self._inbox):
             task()
 
@@ -204,6 +208,7 @@ class Engine:
         request = sequence.request
         start = sequence.computed
         chunk = sequence.tokens[start : start + min(budget, sequence.to_compute)]
+        self._prefilling = sequence
         end = start + len(chunk)
         assert sequence.slot is not None
         scored = request.prompt_logprobs is not None and sequence.index == 0 and start < sequence.prompt_length
@@ -219,6 +224,7 @@ class Engine:
             self.post.prompt_done(sequence)
             if sequence.state is State.PREFILL:
                 self.post.advance([sequence], logits[-1:])
+        self._prefilling = None
         return len(chunk)
 
     def _score_prompt(self, sequence: Sequence, logits: torch.Tensor, start: int) -> None:
@@ -319,10 +325,36 @@ class Engine:
         for request in late:
             self._abort(request, SidecarError("DEADLINE_EXCEEDED", "The request's deadline passed."))
 
+    def _recover(self, error: Exception) -> None:
+        match outcome_of(error):
+            case "out_of_memory":
+                self._relieve(error)
+            case "device_lost":
+                self._fail_running(error)
+                self.on_device_lost()
+            case "failed":
+                self._fail_running(error)
+
+    def _relieve(self, error: Exception) -> None:
+        """One request gives way: the one at work, else the newest. The others take the step again; nothing of it was
+        kept."""
+        running = self.scheduler.running
+        victim = self._prefilling or max(running, key=lambda s: (s.request.arrival, s.index), default=None)
+        self._prefilling = None
+        if victim is None:
+            return self._fail_running(error)
+        log.warning("engine:out-of-memory", request_id=victim.request.id, running=len(running), error=str(error))
+        reason = "There was not enough memory to go on with this request; ask for less, or when less is running."
+        self._abort(victim.request, SidecarError("INSUFFICIENT_MEMORY", reason))
+        self.scheduler.tighten()
+        if self.runner.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _fail_running(self, error: Exception) -> None:
         log.exception("engine:step-failed", error=str(error))
         known = error if isinstance(error, SidecarError) else None
         failure = known or SidecarError("INTERNAL_ERROR", "The engine failed while generating.")
+        self._prefilling = None
         for request in [r for r in self._requests.values() if any(s.slot is not None for s in r.sequences)]:
             self._abort(request, failure)
         self.scheduler.forget()

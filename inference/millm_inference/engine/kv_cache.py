@@ -63,9 +63,10 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def resize(self, slots: int, capacity: int) -> None:
         if self.is_initialized:
-            keep_rows, keep = min(slots, self.slots), min(capacity, self.capacity)
             for name in ("keys", "values"):
                 old: torch.Tensor = getattr(self, name)
+                # of the tensor itself: memory may have run out between the two
+                keep_rows, keep = min(slots, old.shape[0]), min(capacity, old.shape[2])
                 new = torch.zeros((slots, old.shape[1], capacity, old.shape[3]), dtype=old.dtype, device=old.device)
                 new[:keep_rows, :, :keep] = old[:keep_rows, :, :keep]
                 setattr(self, name, new)
@@ -97,6 +98,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         """Room for `slots` rows of `capacity` positions; what fits of the old content stays."""
         if (slots, capacity) == (self.slots, self.capacity):
             return
+        self.slots = self.capacity = 0  # until all have it: memory may run out half-way
         for layer in self.layers:
             layer.resize(slots, capacity)
         self.slots, self.capacity = slots, capacity

@@ -131,6 +131,10 @@ class Scheduler:
         self.rows, self.capacity = rows, capacity
         return rows, capacity
 
+    def tighten(self) -> None:
+        """The next shape is the smallest that holds what runs."""
+        self.rows = self.capacity = 0
+
     def overflow(self) -> Sequence | None:
         """The newest running sequence, if what runs no longer fits; the caller preempts it and asks again."""
         running = self.running
