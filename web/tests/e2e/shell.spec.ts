@@ -1,4 +1,4 @@
-import { expect, expectNoOverflow, test } from './gateway-fixture.ts';
+import { expect, expectAccessible, expectNoOverflow, test } from './gateway-fixture.ts';
 
 const pages = ['Overview', 'Playground', 'Features', 'Monitor', 'Models', 'SAEs', 'Profiles', 'Settings'];
 
@@ -39,4 +39,43 @@ test('what happens to the server is on the page without asking again', async ({ 
   await expect(page.getByTestId('sae-card')).toContainText('Attached');
   await stack.api('POST', '/saes/demo/detach');
   await expect(page.getByTestId('sae-card')).toContainText('Not attached', { timeout: 3_000 });
+});
+
+test('the palette goes to pages, detaches an SAE and finds features', async ({ page, stack }) => {
+  await page.goto('/settings');
+  await expect(page.getByTestId('connection')).toHaveAttribute('data-phase', 'online');
+  await page.keyboard.press('Control+k');
+  const palette = page.getByRole('dialog', { name: 'Go to' });
+  const input = palette.getByRole('combobox');
+  await expect(input).toBeFocused();
+  await expectAccessible(page);
+  await input.fill('detach');
+  await page.keyboard.press('Enter');
+  await expect(page.getByText('Detached demo')).toBeVisible();
+  expect((await stack.api<{ attached: boolean }>('GET', '/saes/demo')).attached).toBe(false);
+
+  await stack.api('POST', '/saes/demo/attach');
+  await page.keyboard.press('Control+k');
+  await input.fill('sea');
+  await expect(palette.getByText('Features of demo')).toBeVisible();
+  await input.fill('profiles');
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveTitle('Profiles · miLLM');
+});
+
+test('g and a letter opens a page; ? explains the keys; typing is neither', async ({ page }) => {
+  await page.goto('/');
+  await expect(page.getByLabel('Your message')).toBeEnabled();
+  await page.getByLabel('Your message').fill('g');
+  await page.getByLabel('Your message').press('m');
+  await expect(page).toHaveTitle('Overview · miLLM');
+  await page.getByRole('main').focus();
+  await page.keyboard.press('g');
+  await page.keyboard.press('m');
+  await expect(page).toHaveTitle('Models · miLLM');
+  await page.keyboard.press('?');
+  await expect(page.getByRole('dialog', { name: 'Keyboard shortcuts' })).toBeVisible();
+  await expectAccessible(page);
+  await page.keyboard.press('Escape');
+  await expect(page.getByRole('dialog')).toHaveCount(0);
 });
