@@ -6,7 +6,10 @@ export type Fetch = typeof globalThis.fetch;
 
 export interface RequestOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Sent as JSON. */
   body?: unknown;
+  /** Sent as it is, in place of a body: a file, or JSON whose exact text counts. */
+  file?: Blob | string;
   signal?: AbortSignal | undefined;
   timeoutMs?: number;
   fetch?: Fetch;
@@ -15,7 +18,19 @@ export interface RequestOptions {
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 export async function request<T>(path: string, options: RequestOptions = {}): Promise<T> {
-  const { method = 'GET', body, signal, timeoutMs = DEFAULT_TIMEOUT_MS, fetch = globalThis.fetch } = options;
+  const { status, payload } = await call(path, options);
+  return unwrap<T>(payload, status);
+}
+
+/** The whole answer, for the few that say something beside their data. */
+export async function requestWhole<T>(path: string, options: RequestOptions = {}): Promise<T> {
+  const { status, payload } = await call(path, options);
+  if (!isRecord(payload)) throw new ApiError('BAD_RESPONSE', 'The answer is not JSON.', status);
+  return payload as T;
+}
+
+async function call(path: string, options: RequestOptions): Promise<{ status: number; payload: unknown }> {
+  const { method = 'GET', body, file, signal, timeoutMs = DEFAULT_TIMEOUT_MS, fetch = globalThis.fetch } = options;
   const timeout = AbortSignal.timeout(timeoutMs);
   let response: Response;
   let payload: unknown;
@@ -23,8 +38,8 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
     response = await fetch(path, {
       method,
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      headers: { ...authorization(), ...(body !== undefined && { 'content-type': 'application/json' }) },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      headers: { ...authorization(), ...contentType(options) },
+      body: file ?? (body === undefined ? null : JSON.stringify(body)),
     });
     payload = await readJson(response);
   } catch (thrown) {
@@ -32,7 +47,12 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
     throw asApiError(thrown);
   }
   if (!response.ok) throw errorFromBody(response, payload);
-  return unwrap<T>(payload, response.status);
+  return { status: response.status, payload };
+}
+
+function contentType({ body, file }: RequestOptions): Record<string, string> {
+  if (file instanceof Blob) return { 'content-type': 'application/octet-stream' };
+  return body === undefined && file === undefined ? {} : { 'content-type': 'application/json' };
 }
 
 /** Understands both error shapes: the `/api` envelope and the `/v1` error object. */

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import * as activations from './activations.ts';
 import * as downloads from './downloads.ts';
 import * as features from './features.ts';
+import * as labels from './labels.ts';
 import * as models from './models.ts';
 import * as monitoring from './monitoring.ts';
 import * as profiles from './profiles.ts';
@@ -47,6 +48,8 @@ const calls: [name: string, call: () => Promise<unknown>][] = [
   ['listFeatures', () => features.listFeatures(ID, { search: 'x' })],
   ['getFeature', () => features.getFeature(ID, 3)],
   ['setLabel', () => features.setLabel(ID, 3, 'sea')],
+  ['importLabels', () => labels.importLabels(ID, new Blob(['{}']))],
+  ['exportLabels', () => labels.exportLabels(ID)],
   ['getSteering', () => steering.getSteering()],
   ['putSteering', () => steering.putSteering({})],
   ['clearSteering', () => steering.clearSteering()],
@@ -65,7 +68,7 @@ const calls: [name: string, call: () => Promise<unknown>][] = [
   ['deactivateProfile', () => profiles.deactivateProfile()],
   ['saveCurrent', () => profiles.saveCurrent('x')],
   ['exportProfile', () => profiles.exportProfile(ID, 'p1', 2)],
-  ['importProfile', () => profiles.importProfile({}, { on_conflict: 'rename', activate: true })],
+  ['importProfile', () => profiles.importProfile('{}', { on_conflict: 'rename', activate: true })],
   ['readActivations', () => activations.readActivations({ text: 'x' })],
   ['contrastTexts', () => activations.contrastTexts({ a: ['x'], b: ['y'] })],
   ['getMonitor', () => monitoring.getMonitor()],

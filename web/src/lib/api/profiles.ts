@@ -1,5 +1,5 @@
 /** Saved steering: kept, changed, put to use, and carried between servers. */
-import { path, queryOf, request } from './client.ts';
+import { path, queryOf, request, requestWhole } from './client.ts';
 import type {
   Profile,
   ProfileChange,
@@ -56,9 +56,15 @@ export function saveCurrent(name: string, description?: string): Promise<Profile
   return request('/api/profiles/save-current', { method: 'POST', body: { name, description } });
 }
 
-/** The document as it would be written to a file. */
-export function exportProfile(id: string, format?: ProfileFormat, layer?: number): Promise<Record<string, unknown>> {
-  return request(path`/api/profiles/${id}/export` + queryOf({ format, layer }));
+export interface ProfileDocument {
+  data: Record<string, unknown>;
+  /** What this format has no words for. */
+  left_out: string[];
+}
+
+/** The document as it would be written to a file; without a format, in the form it came in. */
+export function exportProfile(id: string, format?: ProfileFormat, layer?: number): Promise<ProfileDocument> {
+  return requestWhole(path`/api/profiles/${id}/export` + queryOf({ format, layer }));
 }
 
 export interface ImportChoices {
@@ -69,11 +75,11 @@ export interface ImportChoices {
   sae_id?: string;
 }
 
-/** `document` is what a file held, parsed: its content says which of the formats it is. */
-export function importProfile(document: unknown, choices: ImportChoices = {}): Promise<ProfileImportReport> {
+/** `text` is what a file held, untouched: its content says which of the formats it is. */
+export function importProfile(text: string, choices: ImportChoices = {}): Promise<ProfileImportReport> {
   return request(`/api/profiles/import${queryOf({ ...choices })}`, {
     method: 'POST',
-    body: document,
+    file: text,
     timeoutMs: IMPORT_MS,
   });
 }

@@ -123,20 +123,21 @@ describe('following the server', () => {
     vi.useFakeTimers();
     const system = fakeChannel<SystemEvents>();
     const progress = fakeChannel<ProgressEvents>();
-    const runtime = { refresh: vi.fn(async () => undefined), observe: vi.fn() };
+    const runtime = { refresh: vi.fn(async () => undefined), observe: vi.fn(), observeModel: vi.fn() };
     const transfers = { begin: vi.fn(), update: vi.fn(() => true), refresh: vi.fn(async () => undefined) };
     const metrics = { record: vi.fn() };
     const live = { system: system.channel, progress: progress.channel };
     const stop = follow(live, { runtime, transfers, metrics });
     await vi.advanceTimersByTimeAsync(1);
 
-    system.socket.say('system:snapshot', { metrics: metricsAt(0) });
+    system.socket.say('system:snapshot', { state: null, metrics: metricsAt(0) });
     system.socket.say('model:load:progress', {});
-    system.socket.say('model:loaded', {});
+    system.socket.say('model:loaded', { model: { layers: 30 } });
     progress.socket.say('progress:snapshot', { items: [] });
     await vi.advanceTimersByTimeAsync(100);
     expect(runtime.refresh).toHaveBeenCalledOnce();
     expect(transfers.begin).toHaveBeenCalledWith([]);
+    expect(runtime.observeModel.mock.calls).toEqual([[null], [{ layers: 30 }]]);
 
     system.socket.say('system:metrics', metricsAt(2));
     await vi.advanceTimersByTimeAsync(100);

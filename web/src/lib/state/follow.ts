@@ -5,7 +5,7 @@ import type { Runtime } from './runtime.svelte.ts';
 import type { Transfers } from './transfers.svelte.ts';
 
 export interface Followers {
-  runtime: Pick<Runtime, 'refresh' | 'observe'>;
+  runtime: Pick<Runtime, 'refresh' | 'observe' | 'observeModel'>;
   transfers: Pick<Transfers, 'begin' | 'update' | 'refresh'>;
   metrics: Pick<Metrics, 'record'>;
 }
@@ -26,7 +26,8 @@ export function follow(
     }, SETTLE_MS);
   };
   const leaveSystem = live.system.join({
-    'system:snapshot': ({ metrics: latest }) => {
+    'system:snapshot': ({ state, metrics: latest }) => {
+      runtime.observeModel(state?.model ?? null);
       if (latest) {
         metrics.record(latest);
         runtime.observe(latest);
@@ -38,8 +39,14 @@ export function follow(
       runtime.observe(latest);
     },
     'system:sidecar': look,
-    'model:loaded': look,
-    'model:unloaded': look,
+    'model:loaded': ({ model }) => {
+      runtime.observeModel(model);
+      look();
+    },
+    'model:unloaded': () => {
+      runtime.observeModel(null);
+      look();
+    },
     'model:load:progress': look,
     'model:load:complete': look,
     'model:load:error': look,

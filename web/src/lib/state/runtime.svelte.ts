@@ -16,6 +16,7 @@ export class Runtime {
   #system = $state.raw<SystemState | null>(null);
   #steering = $state.raw<ActiveSteering | null>(null);
   #error = $state.raw<ApiError | null>(null);
+  #modelLayers = $state<number | null>(null);
   #refreshing: Promise<void> | null = null;
   #isStale = false;
   readonly #source: RuntimeSource;
@@ -38,6 +39,10 @@ export class Runtime {
   }
   get error(): ApiError | null {
     return this.#error;
+  }
+  /** Blocks of the loaded model, where a live view told. */
+  get modelLayers(): number | null {
+    return this.model?.status === 'loaded' ? this.#modelLayers : null;
   }
 
   /** The model that answers: the loaded one, else one on its way, else one that a request would load. */
@@ -75,6 +80,11 @@ export class Runtime {
   /** Memory and queue as the server just told, between two askings. */
   observe({ memory, queue, counters }: Pick<SystemMetrics, 'memory' | 'queue' | 'counters'>): void {
     if (this.#system) this.#system = { ...this.#system, memory, queue, counters };
+  }
+
+  /** The loaded model as the live views tell of it: more than the catalogue knows. */
+  observeModel(model: { layers: number } | null): void {
+    this.#modelLayers = model?.layers ?? null;
   }
 
   async #ask(): Promise<void> {
