@@ -111,6 +111,11 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     genReqId: requestId,
     bodyLimit: config.bodyLimitBytes,
     requestTimeout: config.requestTimeoutMs,
+    // Who sends slowly, or nothing at all, is noticed soon after.
+    http: {
+      headersTimeout: Math.min(60_000, config.requestTimeoutMs),
+      connectionsCheckingInterval: Math.min(10_000, config.requestTimeoutMs / 2),
+    },
     ...(config.trustProxy.length > 0 && { trustProxy: config.trustProxy }),
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },

@@ -1,5 +1,6 @@
 // The one mapping from a condition to what each surface says of it.
 import type { components } from '@millm/proto/inference';
+import { isDatabaseAway, isNulRefused } from './storage/failures.ts';
 
 /** The contract's codes, and those that only an HTTP edge can have. */
 export type ErrorCode = components['schemas']['ErrorCode'] | EdgeCode;
@@ -12,6 +13,7 @@ type EdgeCode =
   | 'UNAUTHORIZED'
   | 'RATE_LIMITED'
   | 'FORBIDDEN'
+  | 'DATABASE_UNAVAILABLE'
   | 'UNKNOWN_KIND'
   | 'SAE_SET_INCOMPLETE'
   | 'UNVALIDATED_CIRCUIT';
@@ -74,6 +76,7 @@ export const catalogue: Readonly<Record<ErrorCode, CatalogueEntry>> = {
   MODEL_NOT_LOADED: unavailable('model_loading', 5, 400),
   SIDECAR_UNAVAILABLE: unavailable('sidecar_unavailable', 5),
   SHUTTING_DOWN: unavailable('shutting_down', 10),
+  DATABASE_UNAVAILABLE: unavailable('database_unavailable', 5),
   QUEUE_FULL: { api: 503, v1: 429, v1Code: 'queue_full', type: 'rate_limit_error', retryAfterS: 5 },
   RATE_LIMITED: { api: 429, v1: 429, v1Code: 'rate_limit_exceeded', type: 'rate_limit_error', retryAfterS: 60 },
   DEADLINE_EXCEEDED: { api: 504, v1: 504, v1Code: 'deadline_exceeded', type: 'server_error', retryAfterS: null },
@@ -136,6 +139,14 @@ const frameworkMessages: Readonly<Record<string, string>> = {
 /** Any thrown value → AppError; what is not ours and not a client's fault becomes INTERNAL_ERROR with its text hidden. */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
+  if (isDatabaseAway(error)) {
+    return new AppError('DATABASE_UNAVAILABLE', 'The database does not answer; try again in a moment.', {
+      cause: error,
+    });
+  }
+  if (isNulRefused(error)) {
+    return new AppError('VALIDATION_ERROR', 'Text may hold every character but NUL (U+0000).', { cause: error });
+  }
   const status = (error as { statusCode?: unknown } | null)?.statusCode;
   const code = typeof status === 'number' ? unnamed[status] : undefined;
   if (code !== undefined) {

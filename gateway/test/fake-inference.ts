@@ -24,6 +24,8 @@ export interface FakeInference {
   /** When set, the pieces that a request generates, one token each. */
   script: string[] | null;
   loadDelayMs: number;
+  /** So many loads are refused first. */
+  failLoads: number;
   /** Generate requests as they arrived. */
   requests: Schemas['GenerateRequest'][];
   requestIds: (string | undefined)[];
@@ -64,6 +66,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     scenario: 'plain',
     script: null,
     loadDelayMs: 0,
+    failLoads: 0,
     requests: [],
     requestIds: [],
     traceparents: [],
@@ -177,6 +180,11 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     say('reading');
     const loadedBy = instanceId;
     await new Promise((resolve) => setTimeout(resolve, fake.loadDelayMs));
+    if (fake.failLoads > 0) {
+      fake.failLoads -= 1;
+      loadingModelId = null;
+      throw failure('INTERNAL_ERROR', 'This load failed, as it was told to.');
+    }
     loadingModelId = null;
     if (request.path.includes('broken')) {
       say('failed', 'The fake cannot load this model.');

@@ -3,9 +3,10 @@ secrets."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 
@@ -13,9 +14,28 @@ QUIET = ("transformers", "httpx", "httpcore", "urllib3", "filelock")
 """Libraries whose warnings are for their own developers."""
 
 
+class Forgiving:
+    """A disk that is full under the log costs lines of the log, never a request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
     """`stream`: where lines go; standard output unless given."""
-    out = stream or sys.stdout
+    out = cast(TextIO, Forgiving(stream or sys.stdout))
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()

@@ -22,8 +22,9 @@ def free_port():
         return s.getsockname()[1]
 
 
-@pytest.fixture
-def process(tmp_path, model_dir):  # noqa: F811
+@pytest.fixture(params=["inherited"])
+def process(tmp_path, model_dir, request):  # noqa: F811
+    output = open(request.param, "w") if request.param.startswith("/") else None  # noqa: SIM115 - the child's
     port = free_port()
     environment = {
         **os.environ,
@@ -32,7 +33,7 @@ def process(tmp_path, model_dir):  # noqa: F811
         "MILLM_INFERENCE_KV_MEMORY_MB": "64",
         "MILLM_INFERENCE_SHUTDOWN_GRACE_S": "20",
     }
-    child = subprocess.Popen([sys.executable, "-m", "millm_inference"], env=environment)
+    child = subprocess.Popen([sys.executable, "-m", "millm_inference"], env=environment, stdout=output)
     base = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -76,6 +77,17 @@ def test_sigterm_finishes_the_stream_refuses_new_work_and_exits(process):
         reader.join(timeout=5)
         assert not reader.is_alive()
     assert '"type":"done"' in [line for line in lines if line][-1]
+
+
+@pytest.mark.parametrize("process", ["/dev/full"], indirect=True)
+def test_a_full_disk_under_the_log_costs_lines_of_the_log_alone(process):
+    child, base = process
+    for _ in range(3):
+        answer = httpx.post(f"{base}/generate", json=request(), timeout=60)
+        assert '"type":"done"' in answer.text
+    assert httpx.post(f"{base}/generate", json={"broken": True}, timeout=60).status_code == 400
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=25) in (0, -signal.SIGTERM)
 
 
 def test_a_wrong_setting_is_one_sentence_and_no_traceback():

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 
 /**
- * Aborts when the client goes away before its answer is complete. It listens to the response: `request.signal` and
+ * Aborts when the client goes away before its answer is complete, or when the server has no time left to complete it. It listens to the response: `request.signal` and
  * `request.raw`'s `close` fire as soon as a body has been read.
  */
 export function clientSignal(reply: FastifyReply): AbortSignal {
@@ -9,7 +9,7 @@ export function clientSignal(reply: FastifyReply): AbortSignal {
   reply.raw.once('close', () => {
     if (!reply.raw.writableEnded) controller.abort(new ClientGone());
   });
-  return controller.signal;
+  return AbortSignal.any([controller.signal, reply.server.stopSignal]);
 }
 
 export class ClientGone extends Error {

@@ -113,7 +113,7 @@ export function createRuntime({ client, readDesired, log, intervalMs }: RuntimeO
   /** One try, unless the last one failed a moment ago. */
   async function attempt(key: string, action: () => Promise<void>): Promise<boolean> {
     const last = failures.get(key);
-    if (last && last.retryAt > Date.now()) return false;
+    if (last && last.retryAt > performance.now()) return false;
     try {
       await action();
       failures.delete(key);
@@ -122,7 +122,7 @@ export function createRuntime({ client, readDesired, log, intervalMs }: RuntimeO
       const error = toAppError(thrown);
       const attempts = (last?.attempts ?? 0) + 1;
       const delay = Math.min(firstRetryMs * 2 ** (attempts - 1), lastRetryMs);
-      failures.set(key, { error, attempts, retryAt: Date.now() + delay });
+      failures.set(key, { error, attempts, retryAt: performance.now() + delay });
       log.error({ event: 'sidecar:refused', what: key, code: error.code, err: error }, error.message);
       return false;
     }

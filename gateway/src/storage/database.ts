@@ -16,11 +16,13 @@ export interface Database {
   onFailure(listener: (error: Error) => void): void;
 }
 
+/** A server that is away is an error soon, and one that went silent too. */
+const patience = { connectionTimeoutMillis: 5_000, query_timeout: 20_000 };
 const migrationsDir = fileURLToPath(new URL('../../../prisma/migrations', import.meta.url));
 
 export async function openDatabase(config: { databaseUrl?: string | undefined; dataDir: string }): Promise<Database> {
   if (config.databaseUrl !== undefined) {
-    const connection = { connectionString: config.databaseUrl };
+    const connection = { connectionString: config.databaseUrl, ...patience };
     const client = await connect(connection);
     return { client, backend: 'postgresql', close: () => client.$disconnect(), onFailure: () => undefined };
   }

@@ -10,7 +10,10 @@ interface Entry {
 
 const sweepAfterMs = 30_000;
 
-export function memoryCache({ log, now = Date.now }: { log: Logger; now?: () => number }): Cache {
+/** Time that only goes forward: a clock that is set back would keep a lock for as long. */
+const monotonic = () => performance.now();
+
+export function memoryCache({ log, now = monotonic }: { log: Logger; now?: () => number }): Cache {
   const entries = new Map<string, Entry>();
   const channels = new Map<string, Set<(message: unknown) => void>>();
   let sweptAt = now();

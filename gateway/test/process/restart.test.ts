@@ -1,20 +1,18 @@
 // Real gateway processes, killed the hard way.
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { manifestPath, until } from '../build-test-app.ts';
+import { until } from '../build-test-app.ts';
 import { copyTemplate } from '../database.ts';
 import { startFakeInference } from '../fake-inference.ts';
 import type { FakeInference } from '../fake-inference.ts';
+import { isReady, startGatewayProcess, temporary, untilReady } from '../gateway-process.ts';
+import type { GatewayProcess } from '../gateway-process.ts';
 
-const server = fileURLToPath(new URL('../../src/server.ts', import.meta.url));
 let fake: FakeInference;
 
 beforeAll(async () => {
@@ -22,56 +20,10 @@ beforeAll(async () => {
   return () => fake.close();
 });
 
-interface Gateway {
-  url: string;
-  child: ChildProcess;
-  output: () => string;
-  exitCode: Promise<number | null>;
-}
+const startGateway = (dataDir: string, env: Record<string, string> = {}) =>
+  startGatewayProcess({ inferenceUrl: fake.url, dataDir, env });
 
-async function startGateway(dataDir: string, env: Record<string, string> = {}): Promise<Gateway> {
-  const port = await freePort();
-  const child = spawn(process.execPath, [server], {
-    env: {
-      PATH: process.env['PATH'],
-      PORT: String(port),
-      INFERENCE_URL: fake.url,
-      MILLM_DATA_DIR: dataDir,
-      MILLM_BOOTSTRAP: manifestPath,
-      MILLM_RECONCILE_INTERVAL_S: '0.2',
-      ...env,
-    },
-  });
-  let text = '';
-  child.stdout.on('data', (data: Buffer) => (text += data.toString()));
-  child.stderr.on('data', (data: Buffer) => (text += data.toString()));
-  const exitCode = once(child, 'exit').then(([code]) => code as number | null);
-  onTestFinished(() => void child.kill('SIGKILL'));
-  return { url: `http://127.0.0.1:${env['PORT'] ?? port}`, child, output: () => text, exitCode };
-}
-
-const isReady = async ({ url }: Gateway) =>
-  fetch(`${url}/api/health/ready`).then(
-    (response) => response.ok,
-    () => false,
-  );
-const untilReady = (gateway: Gateway) => until(() => isReady(gateway), 40_000);
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-function temporary(path: string): string {
-  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
-
-async function setStrength({ url }: Gateway, index: number, strength: number): Promise<void> {
+async function setStrength({ url }: GatewayProcess, index: number, strength: number): Promise<void> {
   const response = await fetch(`${url}/api/steering/features/${index}`, {
     method: 'PATCH',
     headers: { 'content-type': 'application/json' },
@@ -80,7 +32,7 @@ async function setStrength({ url }: Gateway, index: number, strength: number): P
   if (!response.ok) throw new Error(await response.text());
 }
 
-async function strengthOf({ url }: Gateway, index: number): Promise<number | undefined> {
+async function strengthOf({ url }: GatewayProcess, index: number): Promise<number | undefined> {
   const { data } = (await (await fetch(`${url}/api/steering`)).json()) as {
     data: { features: { index: number; strength: number }[] };
   };
@@ -167,5 +119,28 @@ describe('the process', () => {
     expect([refused.status, await refused.json()]).toMatchObject([503, { error: { code: 'shutting_down' } }]);
     expect(await answer.text()).toContain('data: [DONE]');
     expect(await gateway.exitCode).toBe(0);
+  });
+
+  it('ends in time what does not, with an error that says why', { timeout: 60_000 }, async () => {
+    const gateway = await startGateway(temporary(copyTemplate()), { MILLM_SHUTDOWN_GRACE_S: '0.5' });
+    await untilReady(gateway);
+    fake.scenario = 'stall';
+    onTestFinished(() => void (fake.scenario = 'plain'));
+    const ask = (stream: boolean) =>
+      fetch(`${gateway.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'smollm2-135m-instruct', stream, messages: [{ role: 'user', content: 'hi' }] }),
+      });
+    const [streamed, whole] = [await ask(true), ask(false)];
+    await until(() => fake.running === 2);
+    const begun = performance.now();
+    gateway.child.kill('SIGTERM');
+    expect(await streamed.text()).toMatch(/"code":"shutting_down"[^]*\[DONE\]/);
+    const refused = await whole;
+    expect([refused.status, await refused.json()]).toMatchObject([503, { error: { code: 'shutting_down' } }]);
+    expect(await gateway.exitCode).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(5_000);
+    await until(() => fake.running === 0);
   });
 });
