@@ -37,6 +37,7 @@ async function call(path: string, options: RequestOptions): Promise<{ status: nu
   try {
     response = await fetch(path, {
       method,
+      keepalive: method === 'DELETE', // it may be the last thing a page does
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       headers: { ...authorization(), ...contentType(options) },
       body: file ?? (body === undefined ? null : JSON.stringify(body)),
