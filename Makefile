@@ -26,12 +26,14 @@ STEP := .ci/step
 NPM_READY := node_modules/.millm-ready
 PRISMA_READY := gateway/src/storage/generated/.millm-ready
 PYTHON_READY := $(VENV)/.millm-ready
+COMPAT := inference/compat
+COMPAT_READY := $(COMPAT)/.venv/.millm-ready
 WEB_READY := web/build/.millm-ready
 MODEL_READY := .cache/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf
 WEB_SOURCES := $(shell find web/src web/static web/*.config.* web/package.json proto/generated proto/live.ts -type f 2>/dev/null)
 
-.PHONY: help setup dev demo generate check sizes test test-gateway test-inference test-web e2e bench db-migrate up down clean
-.PHONY: preflight preflight-ports node-ready python-ready web-ready check-python check-node
+.PHONY: help setup dev demo generate check audit licences soak sizes test test-gateway test-inference test-web e2e bench db-migrate up down clean
+.PHONY: preflight preflight-ports node-ready python-ready web-ready compat-ready check-python check-node
 
 help: ## this list
 	@echo "miLLM: a language model behind the OpenAI API, opened up while it runs"
@@ -44,6 +46,7 @@ setup: preflight ## install everything: Node packages, Python environment, datab
 node-ready: $(NPM_READY) $(PRISMA_READY) ; @:
 python-ready: $(PYTHON_READY) $(MODEL_READY) ; @:
 web-ready: $(WEB_READY) ; @:
+compat-ready: $(COMPAT_READY) ; @:
 
 preflight:
 	@test -e $(PYTHON_READY) -a -e $(NPM_READY) || $(PYTHON) inference/demo/launcher/preflight.py --set-up
@@ -73,6 +76,15 @@ $(PYTHON_READY): inference/pyproject.toml
 	@$(STEP) torch "Installing PyTorch" $(VENV_PYTHON) -m pip install --disable-pip-version-check torch==2.13.0
 	@$(STEP) python "Installing the Python packages" \
 		$(VENV_PYTHON) -m pip install --disable-pip-version-check -e 'inference[sae,dev]'
+	@touch $@
+
+# Sees the packages of the sidecar's environment through the .pth file, and adds its own without changing those.
+$(COMPAT_READY): $(COMPAT)/requirements.txt $(PYTHON_READY)
+	@$(STEP) compat-venv "Making the environment of the compatibility suite" $(VENV_PYTHON) -m venv $(COMPAT)/.venv
+	@$(VENV_PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(COMPAT)/.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sidecar.pth"
+	@$(STEP) compat "Installing the compatibility suite" \
+		$(COMPAT)/.venv/bin/python -m pip install --disable-pip-version-check -r $(COMPAT)/requirements.txt
 	@touch $@
 
 $(MODEL_READY): | $(PYTHON_READY)
@@ -105,13 +117,19 @@ db-migrate: node-ready ## apply the migrations to DATABASE_URL, or to the embedd
 generate: setup ## write every generated file again
 	@npm run --silent generate
 
-check: setup ## formatting, lint, types, drift of generated files, dependency directions, .env.example
-	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) check-python check-node
+check: setup ## formatting, lint, types, drift of generated files, directions, .env.example, audit
+	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) check-python check-node audit
 
 check-python: python-ready
 	@cd inference && .venv/bin/python -m ruff format --check . && .venv/bin/python -m ruff check .
 	@cd inference && .venv/bin/python -m mypy
 	@cd inference && .venv/bin/python -m pytest tests/test_directions.py tests/test_env_example.py tests/test_error_docs.py tests/test_docs_paths.py
+
+audit: setup ## known vulnerabilities (where advisories can be reached), secrets, licences; AUDIT=strict skips nothing
+	@$(VENV_PYTHON) .ci/audit.py
+
+licences: setup ## whose work we ship, under which licence
+	@$(VENV_PYTHON) .ci/licences.py
 
 check-node: node-ready python-ready
 	@npm run --silent check
@@ -127,10 +145,10 @@ junit = $(if $(RESULTS),--reporter=default --reporter=junit --outputFile.junit=$
 PYTEST_WORKERS ?= 2
 
 test: setup ## every suite, then a summary of what ran
-	@$(MAKE) web-ready
+	@$(MAKE) web-ready compat-ready
 	@$(VENV_PYTHON) .ci/suites.py inference gateway web e2e
 
-test-inference: python-ready ## the sidecar: pytest
+test-inference: python-ready compat-ready ## the sidecar: pytest
 	@cd inference && OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile \
 		$(if $(RESULTS),--junitxml=$(RESULTS)/inference.xml) --cov=millm_inference --cov-report=term --cov-fail-under=80
 
@@ -149,9 +167,12 @@ else
 	@npm run --silent e2e -w web
 endif
 
+soak: setup web-ready ## MINUTES (15) of mixed load on the real stack, with kills: flat memory, no leaked slot, no error of ours
+	@cd inference && .venv/bin/python -m soak --minutes $(or $(MINUTES),15)
+
 bench: setup ## what steering and batching cost, side by side in one run
 	@cd inference && .venv/bin/python -m bench $(PARTS)
 
 clean: ## remove everything that make made, except your data
 	rm -rf node_modules gateway/node_modules web/node_modules proto/node_modules web/build web/.svelte-kit \
-		gateway/src/storage/generated $(VENV) inference/*.egg-info .cache
+		gateway/src/storage/generated $(VENV) $(COMPAT)/.venv inference/*.egg-info .cache

@@ -118,7 +118,7 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
     },
     ...(config.trustProxy.length > 0 && { trustProxy: config.trustProxy }),
     forceCloseConnections: 'idle',
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 2_000 },
   }) as unknown as FastifyInstance;
   app.addHook('onClose', async () => {
     runtime.close();

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { answers, ok } from '../envelope.ts';
 import type { LabelService } from './label-service.ts';
-import { exportedFeature, featureWire, toExported, toFeature } from './schemas.ts';
+import { exportedFeature, featureIndex, featureWire, toExported, toFeature } from './schemas.ts';
 
 const byId = z.object({ id: z.string() });
 const tags = ['features'];
@@ -19,7 +19,7 @@ export const labelRoutes: FastifyPluginAsyncZod<{ labels: LabelService }> = asyn
       schema: {
         tags,
         summary: 'Write a label by hand; imports leave it alone. null takes it away',
-        params: z.object({ id: z.string(), index: z.coerce.number().int().min(0) }),
+        params: z.object({ id: z.string(), index: featureIndex }),
         body: z.object({ label: z.string().trim().min(1).max(500).nullable() }),
         response: answers(featureWire),
       },

@@ -1,6 +1,7 @@
 // Labels from the files people have: our own, Neuronpedia's lines, a miStudio server's answers. Pure.
 import { AppError } from '../errors.ts';
 import type { NewFeature } from './repository.ts';
+import { largestIndex } from './schemas.ts';
 
 export interface LabelSet {
   format: 'millm' | 'neuronpedia' | 'neuronpedia-zip' | 'mistudio' | 'profile';
@@ -23,7 +24,7 @@ const asList = (value: unknown) => (Array.isArray(value) ? (value as unknown[]) 
 /** Indices are numbers, or numbers written as text in Neuronpedia's rows. */
 function asIndex(value: unknown): number | null {
   const index = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
-  return typeof index === 'number' && Number.isSafeInteger(index) && index >= 0 ? index : null;
+  return typeof index === 'number' && Number.isInteger(index) && index >= 0 && index <= largestIndex ? index : null;
 }
 
 /** One JSON document: ours, a miStudio answer, or a list of Neuronpedia's rows. */

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { answers, ok, page } from '../envelope.ts';
-import { featureDetail, featureWire } from './schemas.ts';
+import { featureDetail, featureIndex, featureWire } from './schemas.ts';
 import type { FeatureService } from './service.ts';
 
 const query = z.object({
@@ -34,7 +34,7 @@ export const featureRoutes: FastifyPluginAsyncZod<{ features: FeatureService }> 
       schema: {
         tags: ['features'],
         summary: 'One feature: label, statistics, contexts, what its decoder row promotes, its neighbours',
-        params: z.object({ id: z.string(), index: z.coerce.number().int().min(0) }),
+        params: z.object({ id: z.string(), index: featureIndex }),
         response: answers(featureDetail),
       },
     },

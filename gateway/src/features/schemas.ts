@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import type { FeatureRow } from './repository.ts';
 
+/** As the database holds it; no SAE comes near. */
+export const largestIndex = 2 ** 31 - 1;
+
+/** In a path. */
+export const featureIndex = z.coerce.number().int().min(0).max(largestIndex);
+
 export const featureWire = z
   .object({
     index: z.int(),
@@ -32,7 +38,7 @@ export type FeatureDetail = z.output<typeof featureDetail>;
 export const labelsFile = z.object({
   features: z.array(
     z.object({
-      index: z.int().min(0),
+      index: z.int().min(0).max(largestIndex),
       label: z.string().nullish(),
       density: z.number().nullish(),
       max_activation: z.number().nullish(),

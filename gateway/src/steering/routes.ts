@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { answers, ok } from '../envelope.ts';
+import { featureIndex } from '../features/schemas.ts';
 import { operations, steering as steeringBody, strengthLimit } from './schemas.ts';
 import type { SteeringService } from './service.ts';
 
@@ -38,7 +39,7 @@ export const steeringRoutes: FastifyPluginAsyncZod<{ steering: SteeringService }
     {
       schema: {
         ...schema('Set one feature; a null strength takes it out'),
-        params: z.object({ index: z.coerce.number().int().min(0) }),
+        params: z.object({ index: featureIndex }),
         body: featureChange,
       },
     },

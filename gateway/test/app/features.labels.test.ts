@@ -136,6 +136,22 @@ describe('labels', () => {
     expect(paged.total).toBe((await search(stack, 'feature')).total);
   });
 
+  it('of an index that no SAE can have are refused, in a path and in a file', async () => {
+    const stack = await startStack(db.database);
+    const beyond = 9_007_199_254_740_990;
+    for (const [method, path, body] of [
+      ['GET', '', undefined],
+      ['PUT', '/label', { label: 'x' }],
+    ] as const) {
+      expect(await stack.api(method, `/saes/demo/features/${beyond}${path}`, body)).toMatchObject({
+        status: 422,
+        body: { error: { code: 'VALIDATION_ERROR' } },
+      });
+    }
+    const file = `${lines}\n${JSON.stringify({ ...rows[0], index: beyond })}`;
+    expect(await upload(stack, file)).toMatchObject({ data: { imported: 2, skipped: 1 } });
+  });
+
   it('that are no labels are refused', async () => {
     const stack = await startStack(db.database);
     for (const bad of ['', '{"a":1}', 'no json\nat all', '[1', JSON.stringify([{ index: 9999, description: 'x' }])]) {
