@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import * as activations from './activations.ts';
 import * as downloads from './downloads.ts';
 import * as features from './features.ts';
+import * as keys from './keys.ts';
 import * as labels from './labels.ts';
 import * as models from './models.ts';
 import * as monitoring from './monitoring.ts';
@@ -48,6 +49,10 @@ const calls: [name: string, call: () => Promise<unknown>][] = [
   ['listFeatures', () => features.listFeatures(ID, { search: 'x' })],
   ['getFeature', () => features.getFeature(ID, 3)],
   ['setLabel', () => features.setLabel(ID, 3, 'sea')],
+  ['listKeys', () => keys.listKeys()],
+  ['createKey', () => keys.createKey({ name: 'x' })],
+  ['renameKey', () => keys.renameKey(ID, 'y')],
+  ['revokeKey', () => keys.revokeKey(ID)],
   ['importLabels', () => labels.importLabels(ID, new Blob(['{}']))],
   ['exportLabels', () => labels.exportLabels(ID)],
   ['getSteering', () => steering.getSteering()],

@@ -1,6 +1,6 @@
 /** Every failure a call can end in, and what a person is told about it. Nobody matches on message text. */
 
-export type ErrorAction = 'retry' | 'reconnect' | 'attach' | 'load' | 'shorten' | 'adjust' | 'none';
+export type ErrorAction = 'retry' | 'reconnect' | 'attach' | 'load' | 'shorten' | 'adjust' | 'key' | 'none';
 
 export class ApiError extends Error {
   override readonly name = 'ApiError';
@@ -23,6 +23,8 @@ interface Advice {
 }
 
 const ADVICE: Record<string, Advice> = {
+  UNAUTHORIZED: { sentence: 'This server asks for an API key.', action: 'key' },
+  FORBIDDEN: { sentence: 'This API key may not do that.', action: 'key' },
   NETWORK_ERROR: { sentence: 'The server cannot be reached.', action: 'reconnect' },
   TIMEOUT: { sentence: 'The server took too long to answer.', action: 'retry' },
   STREAM_INTERRUPTED: { sentence: 'The answer was cut off before it ended.', action: 'retry' },
@@ -55,6 +57,7 @@ const NEXT_STEP: Record<ErrorAction, string> = {
   load: 'Load a model, then try again.',
   shorten: 'Start a new conversation or ask for fewer tokens.',
   adjust: 'Choose another value and try again.',
+  key: 'Enter one that may, in the settings.',
   none: '',
 };
 
@@ -69,7 +72,7 @@ export function explain(error: ApiError): Explanation {
   return {
     sentence: advice.sentence ?? asSentence(error.message),
     nextStep: NEXT_STEP[advice.action],
-    canRetry: advice.action !== 'none',
+    canRetry: advice.action !== 'none' && advice.action !== 'key',
   };
 }
 

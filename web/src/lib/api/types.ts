@@ -34,6 +34,9 @@ export type ServerConfig = Schemas['Config'];
 export type ServerSettings = ServerConfig['settings'];
 export type LoggedRequest = Schemas['LoggedRequest'];
 export type Download = Schemas['Download'];
+export type ApiKey = Schemas['ApiKey'];
+export type CreatedApiKey = Schemas['CreatedApiKey'];
+export type NewApiKey = Schemas['NewApiKeyInput'];
 
 // ---- models and SAEs -------------------------------------------------------------------------------------------------
 export type Model = Schemas['Model'];

@@ -4,6 +4,7 @@ import {
   formatBytes,
   formatDensity,
   formatDuration,
+  formatMoment,
   formatParameters,
   formatStrength,
 } from './format.ts';
@@ -28,4 +29,10 @@ it('writes numbers with their units', () => {
   expect(formatDuration(600)).toBe('10 min');
   expect(formatDuration(5460)).toBe('1 h 31 min');
   expect(formatDuration(200_000)).toBe('2 d');
+
+  const noon = Date.parse('2026-01-02T12:00:00Z');
+  expect(formatMoment('2026-01-02T12:00:00Z', noon)).toBe('now');
+  expect(formatMoment('2026-01-02T11:57:00Z', noon)).toBe('3 min ago');
+  expect(formatMoment('2026-01-02T09:30:00Z', noon)).toBe('2 h ago');
+  expect(formatMoment('2026-01-05T12:00:00Z', noon)).toBe('in 3 d');
 });

@@ -44,3 +44,12 @@ export function formatDuration(seconds: number): string {
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
   return `${Math.floor(seconds / 86_400)} d`;
 }
+
+/** `3 min ago`, `in 2 d`: how far a moment is, to the unit that matters. */
+export function formatMoment(iso: string, now = Date.now()): string {
+  const seconds = (Date.parse(iso) - now) / 1000;
+  const size = Math.abs(seconds);
+  if (size < 5) return 'now';
+  const text = size < 86_400 && size >= 3600 ? `${Math.floor(size / 3600)} h` : formatDuration(size);
+  return seconds < 0 ? `${text} ago` : `in ${text}`;
+}
