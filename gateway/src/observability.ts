@@ -10,6 +10,7 @@ import { createMetrics } from './metrics/metrics.ts';
 import type { ModelRepository } from './models/repository.ts';
 import { guard } from './plugins/auth.ts';
 import { countRequests, serveMetrics } from './plugins/metrics.ts';
+import { onAnswered } from './plugins/request-context.ts';
 import { openScope } from './plugins/scope.ts';
 
 export interface ObservabilityParts {
@@ -48,8 +49,8 @@ export async function composeObservability({ config, models, state, log }: Obser
       if (config.logPrompts) logBodies(app);
       if (tracing !== null) {
         app.addHook('onRequest', async ({ id, method, headers }) => tracing.begin(id, method, headers));
-        app.addHook('onResponse', async ({ id, method, routeOptions }, { statusCode }) =>
-          tracing.end(id, method, routeOptions.url ?? 'none', statusCode),
+        onAnswered(app, ({ id, method, routeOptions }, _reply, status) =>
+          tracing.end(id, method, routeOptions.url ?? 'none', status),
         );
         app.addHook('onClose', () => tracing.close());
       }

@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { AppError } from '../errors.ts';
+import { onAnswered } from './request-context.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -19,8 +20,8 @@ export function addDraining(app: FastifyInstance): { isDraining: () => boolean }
   let isDraining = false;
   let running = 0;
   let onIdle: () => void = () => undefined;
+  const counted = new Set<object>();
   const stop = new AbortController();
-  const counted = new WeakSet<object>();
 
   app.addHook('onRequest', async (request) => {
     // Probes read their answer from the body of the health routes.
@@ -31,8 +32,8 @@ export function addDraining(app: FastifyInstance): { isDraining: () => boolean }
     counted.add(request);
     running += 1;
   });
-  app.addHook('onResponse', async (request) => {
-    if (!counted.has(request)) return;
+  onAnswered(app, (request) => {
+    if (!counted.delete(request)) return;
     running -= 1;
     if (running === 0) onIdle();
   });

@@ -1,12 +1,13 @@
 // Counts every answered request by its route, and shows the counts at /metrics and /api/metrics.
 import type { FastifyInstance } from 'fastify';
 import type { Metrics } from '../metrics/metrics.ts';
+import { onAnswered } from './request-context.ts';
 
 export function countRequests(app: FastifyInstance, metrics: Metrics): void {
-  app.addHook('onResponse', async (request, reply) => {
+  onAnswered(app, (request, reply, status) => {
     // The route, not the address: there must be few of them, and no ids in them.
     const route = request.routeOptions.url ?? 'none';
-    metrics.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1000);
+    metrics.answered(route, request.method, status, reply.elapsedTime / 1000);
   });
 }
 

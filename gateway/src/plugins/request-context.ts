@@ -1,7 +1,7 @@
 // One id per request, on every answer and forwarded to the sidecar; one log line per request.
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 const acceptable = /^[\w.:-]{1,128}$/;
 
@@ -10,20 +10,38 @@ export function requestId(request: IncomingMessage): string {
   return typeof given === 'string' && acceptable.test(given) ? given : `req-${randomUUID()}`;
 }
 
+/** As nginx has it: the client closed the connection before its answer was complete. */
+const clientClosedRequest = 499;
+
+/**
+ * Calls once for every request, when its answer is out or nobody is left to take it: Fastify's `onResponse` is not called
+ * for a client that leaves in the middle, nor for an answer that Socket.IO gives.
+ */
+export function onAnswered(
+  app: FastifyInstance,
+  listener: (request: FastifyRequest, reply: FastifyReply, status: number) => void,
+): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.raw.once('close', () => {
+      listener(request, reply, reply.raw.writableFinished ? reply.raw.statusCode : clientClosedRequest);
+    });
+  });
+}
+
 export function addRequestContext(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
     void reply.header('x-request-id', request.id);
   });
-  app.addHook('onResponse', async (request, reply) => {
+  onAnswered(app, (request, reply, status) => {
     const path = request.url.split('?')[0] ?? '';
     const fields = {
       event: 'request',
       method: request.method,
       path,
-      status: reply.statusCode,
+      status,
       duration_ms: Math.round(reply.elapsedTime * 10) / 10,
     };
-    const isQuiet = !path.startsWith('/v1') && reply.statusCode < 400;
+    const isQuiet = !path.startsWith('/v1') && status < 400;
     request.log[isQuiet ? 'debug' : 'info'](fields, 'request');
   });
 }

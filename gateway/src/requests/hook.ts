@@ -1,5 +1,6 @@
 // Turns an answered /v1 request into a line of the log: what was asked for and what it cost, never its text.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { onAnswered } from '../plugins/request-context.ts';
 import type { RequestAccount } from './meter.ts';
 import type { RequestRecorder } from './recorder.ts';
 
@@ -20,7 +21,7 @@ export interface RequestLogOptions {
 }
 
 export function logRequests(app: FastifyInstance, { isEnabled, recorder, take, onAccount }: RequestLogOptions): void {
-  app.addHook('onResponse', async (request, reply) => {
+  async function note(request: FastifyRequest, reply: FastifyReply, status: number): Promise<void> {
     const account = take(request.id);
     if (account !== null) onAccount(account, reply.elapsedTime);
     const endpoint = logged[request.url.split('?')[0] ?? ''];
@@ -33,7 +34,7 @@ export function logRequests(app: FastifyInstance, { isEnabled, recorder, take, o
       endpoint,
       modelName: typeof body.model === 'string' ? body.model.slice(0, 200) : '',
       stream: body.stream === true,
-      status: reply.statusCode,
+      status,
       errorCode: account?.errorCode ?? null,
       finishReason: account?.finishReason ?? null,
       promptTokens: account?.promptTokens ?? 0,
@@ -43,6 +44,11 @@ export function logRequests(app: FastifyInstance, { isEnabled, recorder, take, o
       durationMs: reply.elapsedTime,
       steering: typeof steering === 'string' ? steering : 'none',
       keyId: request.keyId,
+    });
+  }
+  onAnswered(app, (request, reply, status) => {
+    note(request, reply, status).catch((error: unknown) => {
+      request.log.warn({ event: 'request-log:lost', err: error }, 'a request could not be noted');
     });
   });
 }

@@ -121,6 +121,31 @@ describe('the process', () => {
     expect(await gateway.exitCode).toBe(0);
   });
 
+  it('waits for nobody who has left, or watches through long polling', { timeout: 60_000 }, async () => {
+    const gateway = await startGateway(temporary(copyTemplate()));
+    await untilReady(gateway);
+    fake.scenario = 'slow';
+    onTestFinished(() => void (fake.scenario = 'plain'));
+    for (const stream of [true, false, true, false]) {
+      const leave = new AbortController();
+      const answer = fetch(`${gateway.url}/v1/chat/completions`, {
+        method: 'POST',
+        signal: leave.signal,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'smollm2-135m-instruct', stream, messages: [{ role: 'user', content: 'hi' }] }),
+      });
+      await until(() => fake.running > 0);
+      leave.abort();
+      await answer.then((response) => response.text()).catch(() => undefined);
+      await until(() => fake.running === 0);
+    }
+    await fetch(`${gateway.url}/socket.io/?EIO=4&transport=polling`);
+    const begun = performance.now();
+    gateway.child.kill('SIGTERM');
+    expect(await gateway.exitCode).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+  });
+
   it('ends in time what does not, with an error that says why', { timeout: 60_000 }, async () => {
     const gateway = await startGateway(temporary(copyTemplate()), { MILLM_SHUTDOWN_GRACE_S: '0.5' });
     await untilReady(gateway);
