@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/errors.md"]
+PAGES = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/errors.md",
+    "docs/operate.md",
+    "docs/security.md",
+]
 NAMED = re.compile(r"`((?:gateway|inference|web|proto|prisma|docs|\.ci)/[\w./()-]*)`")
 LINKED = re.compile(r"\]\(((?!http|#)[^)#]+)")
 GENERATED = {"gateway/src/storage/generated/"}
