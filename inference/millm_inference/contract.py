@@ -295,6 +295,9 @@ class AcceptedEvent(WireModel):
     prompt_tokens: int
     max_tokens: int
     queue_position: int
+    reasoning_open: Annotated[
+        bool, Field(description='The prompt ends inside <think>, so the answer begins with reasoning.')
+    ] = False
 
 
 class TopLogprob(WireModel):

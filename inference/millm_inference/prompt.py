@@ -14,6 +14,7 @@ from millm_inference.errors import SidecarError
 
 Prompt = ChatPrompt | TextPrompt | TokensPrompt
 Span = tuple[int, int, str]
+THINK, THOUGHT = "<think>", "</think>"
 OPEN, CLOSE = "\ue000", "\ue001"
 """Private-use characters around each message's content, to find it again in the rendered text."""
 
@@ -38,6 +39,19 @@ def encode(prompt: Prompt, tokenizer: Any, token_bytes: TokenBytes, vocab_size: 
     if not ids:
         raise SidecarError("VALIDATION_ERROR", "prompt must be provided and non-empty.", param="prompt")
     return PromptTokens(tuple(ids), roles, token_bytes.special_ids)
+
+
+def opens_reasoning(prompt: PromptTokens, token_bytes: TokenBytes) -> bool:
+    """Whether a chat prompt ends inside `<think>`, opened by its template or by the answer that is continued.
+
+    What others say in their messages opens nothing; where their place is unknown, only a tag at the very end counts.
+    """
+    others = [i for i, role in enumerate(prompt.roles or ()) if role not in (None, "assistant")]
+    begin = others[-1] + 1 if others else 0
+    tail = b"".join(token_bytes.of(i) for i in prompt.ids[begin:]).decode(errors="replace")
+    if prompt.roles is None:
+        return tail.rstrip().endswith(THINK)
+    return tail.rfind(THINK) > tail.rfind(THOUGHT)
 
 
 def render(prompt: ChatPrompt, tokenizer: Any, messages: list[dict[str, Any]]) -> str:

@@ -5,7 +5,7 @@ import pytest
 from millm_inference import contract as c
 from millm_inference.engine.token_bytes import TokenBytes
 from millm_inference.errors import SidecarError
-from millm_inference.prompt import encode
+from millm_inference.prompt import encode, opens_reasoning
 from tests.support.tiny import VOCAB, byte_tokenizer
 
 
@@ -61,6 +61,35 @@ def test_text_parts_are_joined_and_developer_becomes_system(tokenizer):
     )
     assert text_of(prompt, tokenizer, "user") == "one\ntwo"
     assert text_of(prompt, tokenizer, "system") == "x"
+
+
+TURN = "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+THINKING = (
+    "{% for m in messages %}"
+    + TURN
+    + "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "messages", "options", "opened"),
+    [
+        (THINKING, [("user", "a")], {}, True),
+        (THINKING + "\n</think>\n\n", [("user", "a")], {}, False),
+        (THINKING, [("user", "a")], {"add_generation_prompt": False}, False),
+        (None, [("user", "Say <think>")], {}, False),
+        (None, [("assistant", "<think>old"), ("user", "a")], {}, False),
+        (None, [("user", "a"), ("assistant", "<think>\nIt is")], {"continue_final_message": True}, True),
+        (None, [("user", "a"), ("assistant", "<think>x</think>y")], {"continue_final_message": True}, False),
+        ("{% for m in messages %}{{ m['content'] | upper }}{% endfor %}<think>\n", [("user", "a")], {}, True),
+        ("{% for m in messages %}{{ m['content'] | lower }}{% endfor %}.", [("user", "X <think> y")], {}, False),
+    ],
+)
+def test_a_prompt_that_ends_inside_reasoning_is_known(tokenizer, template, messages, options, opened):
+    if template is not None:
+        tokenizer.chat_template = template
+    prompt = run(chat(*messages, **{"add_generation_prompt": True, **options}), tokenizer)
+    assert opens_reasoning(prompt, TokenBytes(tokenizer)) is opened
 
 
 def test_a_template_that_refuses_says_why(tokenizer):

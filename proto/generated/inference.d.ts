@@ -808,6 +808,11 @@ export interface components {
             prompt_tokens: number;
             max_tokens: number;
             queue_position: number;
+            /**
+             * @description The prompt ends inside <think>, so the answer begins with reasoning.
+             * @default false
+             */
+            reasoning_open?: boolean;
         };
         /** @description Sent once, before the first delta, when `return_prompt` or activations of the prompt were asked for. */
         PromptEvent: {

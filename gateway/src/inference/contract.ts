@@ -75,6 +75,7 @@ const accepted = z.object({
   prompt_tokens: z.int(),
   max_tokens: z.int(),
   queue_position: z.int(),
+  reasoning_open: z.boolean().default(false),
 }) satisfies z.ZodType<Schemas['AcceptedEvent']>;
 
 const prompt = z.object({

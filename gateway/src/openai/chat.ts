@@ -51,19 +51,9 @@ export function chatService({ generation, limits, allowChatTemplate }: ChatDeps)
           param: 'response_format',
         });
       }
+      const grammar = tools.grammar ?? constraint?.grammar ?? null;
       const prompt = toPrompt(request, tools, allowChatTemplate);
       const ground = await generation.prepare(request, caller);
-      const plan: ChatPlan = {
-        id: newId('chatcmpl'),
-        created: unixSeconds(),
-        model: request.model,
-        systemFingerprint: ground.systemFingerprint,
-        n,
-        newParser: () => reasoningOutput(tools.newParser?.() ?? plainOutput()),
-        label: ground.label,
-        topLogprobs,
-        steering: ground.steering.name,
-      };
       const { accepted, events } = await generation
         .start(
           ground.row,
@@ -73,7 +63,7 @@ export function chatService({ generation, limits, allowChatTemplate }: ChatDeps)
             prompt,
             n,
             sampling,
-            grammar: tools.grammar ?? constraint?.grammar ?? null,
+            grammar,
             steering: ground.steering.spec,
             activations: ground.activations,
           },
@@ -82,6 +72,19 @@ export function chatService({ generation, limits, allowChatTemplate }: ChatDeps)
         .catch((error: unknown) => {
           throw describeOverflow(error, 'messages');
         });
+      // What follows a grammar from its first token has no room for reasoning.
+      const isOpen = accepted.reasoning_open && grammar === null;
+      const plan: ChatPlan = {
+        id: newId('chatcmpl'),
+        created: unixSeconds(),
+        model: request.model,
+        systemFingerprint: ground.systemFingerprint,
+        n,
+        newParser: () => reasoningOutput(tools.newParser?.() ?? plainOutput(), { isOpen }),
+        label: ground.label,
+        topLogprobs,
+        steering: ground.steering.name,
+      };
       return {
         chunks: chatChunks(plan, events),
         includeUsage,

@@ -1,10 +1,11 @@
-// <think>…</think> at the start of an answer is reasoning; the rest goes to the parser of the answer proper.
+// <think>…</think> at the start of an answer is reasoning; the rest goes to the parser of the answer proper. `isOpen`: the
+// prompt has opened it already, and the answer begins inside (a tag said once more is left out).
 import type { OutputParser, OutputPart } from './output.ts';
 
 const open = '<think>';
 const close = '</think>';
 
-export function reasoningOutput(answer: OutputParser): OutputParser {
+export function reasoningOutput(answer: OutputParser, { isOpen = false } = {}): OutputParser {
   let state: 'start' | 'reasoning' | 'gap' | 'answer' = 'start';
   let held = '';
   let hasReasoned = false;
@@ -19,7 +20,7 @@ export function reasoningOutput(answer: OutputParser): OutputParser {
           return [];
         }
         if (open.startsWith(text)) return null;
-        state = 'answer';
+        state = isOpen ? 'reasoning' : 'answer';
         return [];
       }
       case 'reasoning': {
@@ -62,7 +63,7 @@ export function reasoningOutput(answer: OutputParser): OutputParser {
     end() {
       const rest = held;
       held = '';
-      if (state === 'reasoning') return reasoning(rest.trimEnd());
+      if (state === 'reasoning' || (state === 'start' && isOpen)) return reasoning(rest.trim());
       const last = state === 'gap' || rest === '' ? [] : answer.push(rest);
       return [...last, ...answer.end()];
     },

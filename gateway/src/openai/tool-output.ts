@@ -1,8 +1,10 @@
 // Tool calls in the text a model writes, whichever template family it was trained on:
 //   <tool_call>{json}</tool_call>    Hermes, Qwen, SmolLM            [TOOL_CALLS][{json}]   Mistral
 //   <|python_tag|>{json}             Llama 3                         {json} or [{json}]     Llama 3, generic
-// A call is given out when it is complete; text that only looked like one is released as content.
+// Arguments are given out as they come, once the name is known; text that only looked like a call is released as content.
 import { randomBytes } from 'node:crypto';
+import { callHead, isBetweenCalls, objectScanner, parseCalls } from './call-text.ts';
+import type { ParsedCall } from './call-text.ts';
 import type { OutputParser, OutputPart } from './output.ts';
 
 const callId = () => `call_${randomBytes(12).toString('hex')}`;
@@ -19,24 +21,39 @@ export interface ToolOutputOptions {
   onlyOne: boolean;
 }
 
-type State = 'start' | 'content' | 'block' | 'tail' | 'json';
+/** `head`: before the arguments of a call; `arguments`: inside them; `rest`: what its object holds after them. */
+type State = 'start' | 'content' | 'head' | 'arguments' | 'rest';
 
 export function toolCallOutput({ names, onlyOne }: ToolOutputOptions): OutputParser {
   let state: State = 'start';
   let held = '';
+  /** What calls are read from: a pair of tags, all after a marker, or the whole answer. */
+  let stretch: 'block' | 'tail' | 'json' = 'json';
   let marker = '';
+  let callsInStretch = 0;
   let calls = 0;
+  let isWrapped = false;
+  let scan = objectScanner();
 
-  function give(parsed: readonly ParsedCall[]): OutputPart[] {
-    return parsed.flatMap(({ name, args }) => {
-      if (onlyOne && calls > 0) return [];
-      const index = calls;
-      calls += 1;
-      return [
-        { kind: 'call', index, id: callId(), name },
-        { kind: 'arguments', index, text: args },
-      ] satisfies OutputPart[];
-    });
+  const isUnwanted = () => onlyOne && calls > 1;
+
+  function begin(name: string): OutputPart[] {
+    calls += 1;
+    callsInStretch += 1;
+    return isUnwanted() ? [] : [{ kind: 'call', index: calls - 1, id: callId(), name }];
+  }
+
+  const argumentText = (text: string): OutputPart[] =>
+    text === '' || isUnwanted() ? [] : [{ kind: 'arguments', index: calls - 1, text }];
+
+  const give = (parsed: readonly ParsedCall[]) =>
+    parsed.flatMap(({ name, args }) => [...begin(name), ...argumentText(args)]);
+
+  function enter(next: typeof stretch, opening: string): void {
+    stretch = next;
+    marker = opening;
+    callsInStretch = 0;
+    state = 'head';
   }
 
   /** White space around calls belongs to their syntax. */
@@ -45,66 +62,90 @@ export function toolCallOutput({ names, onlyOne }: ToolOutputOptions): OutputPar
     return shown === '' ? [] : [{ kind: 'content', text: shown }];
   }
 
-  function step(): OutputPart[] | null {
-    if (state === 'start') {
-      const first = held.trimStart()[0];
-      if (first === undefined) return null;
-      const looksLikeMarker = tailMarkers.some((word) => startsAlike(held.trimStart(), word));
-      if (first === '[' && looksLikeMarker && held.trimStart().length < '[TOOL_CALLS]'.length) return null;
-      state = first === '{' || (first === '[' && !looksLikeMarker) ? 'json' : 'content';
-      return [];
-    }
-    if (state === 'content') {
-      const found = firstOf(held, markers);
-      if (found) {
-        const before = held.slice(0, found.at);
-        held = held.slice(found.at + found.word.length);
-        marker = found.word;
-        state = found.word === open ? 'block' : 'tail';
-        return content(before.trimEnd());
-      }
-      const keep = heldBack(held);
-      const text = held.slice(0, held.length - keep);
-      if (text === '') return null;
-      held = held.slice(held.length - keep);
-      return content(text);
-    }
-    if (state === 'block') {
-      const end = held.indexOf(close);
-      if (end < 0) return null;
-      const inner = held.slice(0, end);
-      held = held.slice(end + close.length);
-      state = 'content';
-      const parsed = parseCalls(inner);
-      return parsed.length > 0 ? give(parsed) : content(open + inner + close);
-    }
-    return null;
+  /** Nothing more comes of this stretch: its text is calls as a whole, or none. */
+  function leave(text: string, closing: string): OutputPart[] {
+    if (callsInStretch > 0 && isBetweenCalls(text)) return [];
+    const parsed = parseCalls(text);
+    const isCall = parsed.length > 0 && (stretch !== 'json' || parsed.every(({ name }) => names.includes(name)));
+    if (isCall) return give(parsed);
+    return content(callsInStretch > 0 ? text : marker + text + closing);
   }
 
-  function drain(): OutputPart[] {
-    const out: OutputPart[] = [];
-    for (let parts = step(); parts !== null; parts = step()) out.push(...parts);
-    return out;
+  function start(): OutputPart[] | null {
+    const text = held.trimStart();
+    const first = text[0];
+    if (first === undefined) return null;
+    const looksLikeMarker = tailMarkers.some((word) => startsAlike(text, word));
+    if (first === '[' && looksLikeMarker && text.length < '[TOOL_CALLS]'.length) return null;
+    if (first === '{' || (first === '[' && !looksLikeMarker)) enter('json', '');
+    else state = 'content';
+    return [];
   }
+
+  function readContent(): OutputPart[] | null {
+    const found = firstOf(held, markers);
+    if (found) {
+      const before = held.slice(0, found.at);
+      held = held.slice(found.at + found.word.length);
+      enter(found.word === open ? 'block' : 'tail', found.word);
+      return content(before.trimEnd());
+    }
+    const keep = heldBack(held);
+    const text = held.slice(0, held.length - keep);
+    if (text === '') return null;
+    held = held.slice(held.length - keep);
+    return content(text);
+  }
+
+  function readHead(): OutputPart[] | null {
+    const end = stretch === 'block' ? held.indexOf(close) : -1;
+    const head = callHead(held, { mistral: stretch === 'tail' });
+    if (head && (end < 0 || head.length <= end) && (stretch !== 'json' || names.includes(head.name))) {
+      held = held.slice(head.length);
+      state = 'arguments';
+      isWrapped = head.isWrapped;
+      scan = objectScanner();
+      return begin(head.name);
+    }
+    if (end < 0) return null;
+    const inner = held.slice(0, end);
+    held = held.slice(end + close.length);
+    state = 'content';
+    return leave(inner, close);
+  }
+
+  function readObject(): OutputPart[] | null {
+    if (held === '') return null;
+    const { out, used, isDone } = scan(held);
+    held = held.slice(used);
+    const parts = state === 'arguments' ? argumentText(out) : [];
+    if (isDone) {
+      const isInside = state === 'arguments' && isWrapped;
+      state = isInside ? 'rest' : 'head';
+      if (isInside) scan = objectScanner(1);
+    }
+    return parts;
+  }
+
+  const steps: Record<State, () => OutputPart[] | null> = {
+    start,
+    content: readContent,
+    head: readHead,
+    arguments: readObject,
+    rest: readObject,
+  };
 
   return {
     push(text) {
       held += text;
-      return drain();
+      const out: OutputPart[] = [];
+      for (let parts = steps[state](); parts !== null; parts = steps[state]()) out.push(...parts);
+      return out;
     },
     end() {
       const rest = held;
       held = '';
-      if (state === 'block' || state === 'tail') {
-        const parsed = parseCalls(rest);
-        return parsed.length > 0 ? give(parsed) : content(marker + rest);
-      }
-      if (state === 'json') {
-        const parsed = parseCalls(rest);
-        const isCall = parsed.length > 0 && parsed.every(({ name }) => names.includes(name));
-        return isCall ? give(parsed) : content(rest);
-      }
-      return content(rest);
+      return state === 'head' ? leave(rest, '') : content(rest);
     },
   };
 }
@@ -121,48 +162,6 @@ export function namedCallOutput(name: string): OutputParser {
     },
     end: () => [],
   };
-}
-
-interface ParsedCall {
-  name: string;
-  args: string;
-}
-
-function parseCalls(text: string): ParsedCall[] {
-  const trimmed = text.trim().replace(/^```(?:json)?\s*|\s*```$/g, '');
-  const value = parseJson(trimmed) ?? parseSeparated(trimmed) ?? parseMistral(trimmed);
-  const items: unknown[] = Array.isArray(value) ? value : [value];
-  const calls = items.map(toCall);
-  return calls.every((call) => call !== null) ? calls : [];
-}
-
-function toCall(value: unknown): ParsedCall | null {
-  if (value === null || typeof value !== 'object') return null;
-  const { name, arguments: args, parameters } = value as Record<string, unknown>;
-  if (typeof name !== 'string') return null;
-  const given = args ?? parameters ?? {};
-  return { name, args: typeof given === 'string' ? given : JSON.stringify(given) };
-}
-
-/** Llama separates several calls with semicolons. */
-function parseSeparated(text: string): unknown[] | undefined {
-  const parts = text.split(/;\s*(?=\{)/).map(parseJson);
-  return parts.length > 1 && parts.every((part) => part !== undefined) ? parts : undefined;
-}
-
-/** Newer Mistral models write `name[ARGS]{json}`. */
-function parseMistral(text: string): unknown {
-  const match = /^([\w.-]+)(?:\[ARGS\])?\s*(\{.*\})$/s.exec(text);
-  const args = match?.[2] === undefined ? undefined : parseJson(match[2]);
-  return args === undefined ? undefined : { name: match?.[1], arguments: args };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function firstOf(text: string, words: readonly string[]): { word: string; at: number } | null {

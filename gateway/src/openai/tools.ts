@@ -13,6 +13,9 @@ export interface ToolPlan {
   newParser: (() => OutputParser) | null;
 }
 
+/** Demanded at once: a small model may not know when to stop. */
+const mostCalls = 16;
+
 const none: ToolPlan = { templateTools: null, grammar: null, newParser: null };
 
 export function planTools(request: Pick<ChatRequest, 'tools' | 'tool_choice' | 'parallel_tool_calls'>): ToolPlan {
@@ -29,9 +32,10 @@ export function planTools(request: Pick<ChatRequest, 'tools' | 'tool_choice' | '
     return { templateTools, grammar: null, newParser: () => toolCallOutput({ names, onlyOne }) };
   }
   if (choice === 'required') {
-    const schema = { anyOf: tools.map((tool) => callSchema(tool.function)) };
-    const { grammar } = schemaConstraint(schema, null, 'tools');
-    return { templateTools, grammar, newParser: () => toolCallOutput({ names, onlyOne: true }) };
+    const one = { anyOf: tools.map((tool) => callSchema(tool.function)) };
+    const several = { type: 'array', items: one, minItems: 1, maxItems: mostCalls };
+    const { grammar } = schemaConstraint(onlyOne ? one : { anyOf: [...one.anyOf, several] }, null, 'tools');
+    return { templateTools, grammar, newParser: () => toolCallOutput({ names, onlyOne }) };
   }
   const wanted = choice.function.name;
   const named = tools.find((tool) => tool.function.name === wanted);

@@ -293,6 +293,36 @@ describe('tools', () => {
     });
   });
 
+  it('may be several when one is required, unless only one is wanted', async () => {
+    const { openai, fake } = await startStack(db.database);
+    const calls = ['Paris', 'Rome'].map((city) => JSON.stringify({ name: 'get_weather', arguments: { city } }));
+    fake.script = [`[${calls[0] ?? ''},`, `${calls[1] ?? ''}]`];
+    const ask = { ...hi, tools, tool_choice: 'required' as const };
+    const several = await openai.chat.completions.create(ask);
+    expect(several.choices[0]?.message.tool_calls).toMatchObject([
+      { function: { arguments: '{"city":"Paris"}' } },
+      { function: { arguments: '{"city":"Rome"}' } },
+    ]);
+    const allowed = JSON.parse(fake.requests.at(-1)?.grammar?.value ?? '') as { anyOf: { type: string }[] };
+    expect(allowed.anyOf.map(({ type }) => type)).toEqual(['object', 'object', 'array']);
+
+    fake.script = null;
+    const one = await openai.chat.completions.create({ ...ask, parallel_tool_calls: false });
+    expect(one.choices[0]?.message.tool_calls).toHaveLength(1);
+    expect(fake.requests.at(-1)?.grammar?.value).not.toContain('"array"');
+  });
+
+  it.each(['tool', 'tool-llama', 'tool-mistral'] as const)('stream arguments in pieces: %s', async (scenario) => {
+    const { openai, fake } = await startStack(db.database);
+    fake.scenario = scenario;
+    const pieces: string[] = [];
+    for await (const chunk of await openai.chat.completions.create({ ...hi, tools, stream: true })) {
+      for (const call of chunk.choices[0]?.delta.tool_calls ?? []) pieces.push(call.function?.arguments ?? '');
+    }
+    expect(pieces.filter((piece) => piece !== '').length).toBeGreaterThan(1);
+    expect(pieces.join('')).toBe('{"city":"Paris"}');
+  });
+
   it('can be switched off, or limited to one', async () => {
     const { openai, fake } = await startStack(db.database);
     fake.scenario = 'tools';
@@ -376,6 +406,18 @@ describe('reasoning', () => {
       reasoning_content: 'The user greets me.',
     });
     expect(answer.usage?.completion_tokens_details?.reasoning_tokens).toBeGreaterThan(0);
+  });
+
+  it('may have been opened by the prompt, but not before what a grammar forces', async () => {
+    const { openai, fake } = await startStack(db.database);
+    fake.scenario = 'think-open';
+    const answer = await openai.chat.completions.create(hi);
+    expect(answer.choices[0]?.message).toMatchObject({
+      content: 'Hello there.',
+      reasoning_content: 'The user greets me.',
+    });
+    const forced = await openai.chat.completions.create({ ...hi, response_format: { type: 'json_object' } });
+    expect(forced.choices[0]?.message.content).toBe('{"ok": true}');
   });
 
   it('is asked for or declined through the template', async () => {

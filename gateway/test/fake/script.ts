@@ -18,6 +18,7 @@ export type Scenario =
   | 'eof'
   | 'split-utf8'
   | 'think'
+  | 'think-open'
   | 'tool'
   | 'tools'
   | 'tool-llama'
@@ -29,6 +30,7 @@ const paris = { city: 'Paris' };
 const sayings: Partial<Record<Scenario, string>> = {
   'split-utf8': 'Grüße 👩‍👩‍👧‍👦 日本語 café',
   think: '<think>\nThe user greets me.\n</think>\n\nHello there.',
+  'think-open': 'The user greets me.\n</think>\n\nHello there.',
   tool: `<tool_call>\n${call('get_weather', paris)}\n</tool_call>`,
   tools: `Let me look.\n<tool_call>\n${call('get_weather', paris)}\n</tool_call>\n<tool_call>\n${call('get_time', paris)}\n</tool_call>`,
   'tool-llama': JSON.stringify({ name: 'get_weather', parameters: paris }),
@@ -80,6 +82,7 @@ export function generateScript(
     prompt_tokens: promptIds.length,
     max_tokens: maxTokens,
     queue_position: 0,
+    reasoning_open: scenario === 'think-open',
   };
   return { accepted, events };
 }

@@ -65,6 +65,50 @@ describe('tool calls in text', () => {
     });
   });
 
+  it.each([
+    ['hermes', '<tool_call>{"name": "get_weather", "arguments": ', '{"city": "Pa', 'ris"}', '}</tool_call>'],
+    ['mistral', '[TOOL_CALLS] [{"name": "get_weather", "arguments": ', '{"city": "Pa', 'ris"}', '}]'],
+    ['newer mistral', '[TOOL_CALLS]get_weather[ARGS]', '{"city": "Pa', 'ris"}', ''],
+    ['llama', '<|python_tag|>{"name": "get_weather", "parameters": ', '{"city": "Pa', 'ris"}', '}'],
+    ['bare', '{"name": "get_weather", "parameters": ', '{"city": "Pa', 'ris"}', '}'],
+  ])('gives out arguments as they come: %s', (_name, head, first, second, rest) => {
+    const parser = tools()();
+    expect(parser.push(head)).toEqual([]);
+    expect(parser.push(first)).toMatchObject([
+      { kind: 'call', index: 0, name: 'get_weather' },
+      { kind: 'arguments', index: 0, text: '{"city":"Pa' },
+    ]);
+    expect(parser.push(second)).toEqual([{ kind: 'arguments', index: 0, text: 'ris"}' }]);
+    expect([...parser.push(rest), ...parser.end()]).toEqual([]);
+  });
+
+  it('that are cut off keep what there is', () => {
+    expect(readEveryWay(tools(), '<tool_call>{"name": "get_time", "arguments": {"city": "Ro').calls).toEqual([
+      { name: 'get_time', args: '{"city":"Ro' },
+    ]);
+    const broken = `<tool_call>{"name": "get_time", "arguments": {"city": </tool_call>\nSorry.`;
+    expect(readEveryWay(tools(), broken)).toEqual({
+      content: 'Sorry.',
+      reasoning: '',
+      calls: [{ name: 'get_time', args: '{"city":' }],
+    });
+  });
+
+  it('may hold braces, tags and quotes in their strings, and keys after the arguments', () => {
+    const args = { city: 'a } ] " \\ </tool_call> {', list: [1, { deep: null }] };
+    const text = `<tool_call>{"name": "get_weather", "arguments": ${JSON.stringify(args, null, 2)}, "id": "{1}"}</tool_call>`;
+    expect(readEveryWay(tools(), text).calls).toEqual([{ name: 'get_weather', args: JSON.stringify(args) }]);
+  });
+
+  it('may be several in a list, or each after a marker of its own', () => {
+    const both = [weather, { name: 'get_time', args: '{"city":"Rome"}' }];
+    const list = `[${call('get_weather', 'Paris')}, ${call('get_time', 'Rome')}]`;
+    expect(readEveryWay(tools(), list).calls).toEqual(both);
+    expect(readEveryWay(tools(true), list).calls).toEqual([weather]);
+    const marked = '[TOOL_CALLS]get_weather[ARGS]{"city": "Paris"}[TOOL_CALLS]get_time[ARGS]{"city": "Rome"}';
+    expect(readEveryWay(tools(), marked).calls).toEqual(both);
+  });
+
   it('gives one call when several are not wanted', () => {
     const text = `<tool_call>${call('get_weather', 'Paris')}</tool_call><tool_call>${call('get_time', 'Rome')}</tool_call>`;
     expect(readEveryWay(tools(true), text).calls).toEqual([weather]);
@@ -108,6 +152,23 @@ describe('reasoning', () => {
 
   it('may never end', () => {
     expect(readEveryWay(thinking(), '<think>So')).toEqual({ reasoning: 'So', content: '', calls: [] });
+  });
+
+  it('may have been opened by the prompt', () => {
+    const opened = () => reasoningOutput(plainOutput(), { isOpen: true });
+    expect(readEveryWay(opened, 'Hm. \n</think>\n\nHello.')).toEqual({
+      reasoning: 'Hm.',
+      content: 'Hello.',
+      calls: [],
+    });
+    expect(readEveryWay(opened, '<think>\nHm.</think>Hello.')).toEqual({
+      reasoning: 'Hm.',
+      content: 'Hello.',
+      calls: [],
+    });
+    expect(readEveryWay(opened, '</think>Hello.')).toEqual({ reasoning: '', content: 'Hello.', calls: [] });
+    expect(readEveryWay(opened, ' <b> Hm')).toEqual({ reasoning: '<b> Hm', content: '', calls: [] });
+    expect(readEveryWay(opened, '<')).toEqual({ reasoning: '<', content: '', calls: [] });
   });
 
   it('leaves an answer without it alone', () => {

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from millm_inference import contract as c
 from millm_inference.engine.sequence import Event
 from millm_inference.generation import Wire, build_request
+from millm_inference.prompt import opens_reasoning
 from millm_inference.routes.dependencies import RuntimeDep, off_loop
 from millm_inference.sse import stream
 
@@ -39,6 +40,7 @@ async def generate(wire: c.GenerateRequest, runtime: RuntimeDep) -> StreamingRes
             prompt_tokens=len(request.prompt.ids),
             max_tokens=request.sampling.max_tokens,
             queue_position=position,
+            reasoning_open=wire.prompt.type == "chat" and opens_reasoning(request.prompt, resident.token_bytes),
         )
         while True:
             event = translate(await queue.get())
