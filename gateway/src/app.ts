@@ -1,4 +1,5 @@
 // The table of contents: every part of the gateway, composed here and nowhere else.
+import httpProxy from '@fastify/http-proxy';
 import Fastify, { LogController } from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
@@ -202,6 +203,8 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
       await api.register(generateNoop);
       await api.register(keyRoutes, { prefix: '/keys', keys });
       await management.register(api);
+      // The sidecar's own metrics and description, for whoever manages; untouched.
+      await api.register(httpProxy, { prefix: '/sidecar', upstream: config.inferenceUrl });
       await api.register(steeringRoutes, { prefix: '/steering', steering });
       await api.register(activationRoutes, { prefix: '/activations', activations });
       await api.register(monitorRoutes, { prefix: '/monitor', monitoring: live.monitoring });

@@ -34,7 +34,7 @@ def repository(tmp_path):
         "token = 'hf_" + "a1B2" * 8 + "xy'\n",
         "key: millm-" + "Ab3_" * 10 + "xyz\n",
         "aws = 'AKIA" + "IOSFODNN7EXAMPLQ'\n",
-        "url = 'https://somebody:hunter2@example.org'\n",
+        "url = 'https://somebody:" + "hunter2@example.org'\n",
     ],
     ids=["private key", "hub token", "our own key", "aws", "password in a url"],
 )

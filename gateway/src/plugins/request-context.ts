@@ -10,6 +10,11 @@ export function requestId(request: IncomingMessage): string {
   return typeof given === 'string' && acceptable.test(given) ? given : `req-${randomUUID()}`;
 }
 
+type AnswerListener = (request: FastifyRequest, reply: FastifyReply, status: number) => void;
+
+/** One listener of the response for all who wait for it. */
+const waiting = new WeakMap<object, AnswerListener[]>();
+
 /** As nginx has it: the client closed the connection before its answer was complete. */
 const clientClosedRequest = 499;
 
@@ -17,13 +22,15 @@ const clientClosedRequest = 499;
  * Calls once for every request, when its answer is out or nobody is left to take it: Fastify's `onResponse` is not called
  * for a client that leaves in the middle, nor for an answer that Socket.IO gives.
  */
-export function onAnswered(
-  app: FastifyInstance,
-  listener: (request: FastifyRequest, reply: FastifyReply, status: number) => void,
-): void {
+export function onAnswered(app: FastifyInstance, listener: AnswerListener): void {
   app.addHook('onRequest', async (request, reply) => {
+    const others = waiting.get(reply.raw);
+    if (others) return void others.push(listener);
+    const listeners = [listener];
+    waiting.set(reply.raw, listeners);
     reply.raw.once('close', () => {
-      listener(request, reply, reply.raw.writableFinished ? reply.raw.statusCode : clientClosedRequest);
+      const status = reply.raw.writableFinished ? reply.raw.statusCode : clientClosedRequest;
+      for (const tell of listeners) tell(request, reply, status);
     });
   });
 }

@@ -63,6 +63,18 @@ describe('keys', () => {
     expect(body.error?.message).toContain('name at least one scope');
   });
 
+  it('open the sidecar itself to those who manage', async () => {
+    const stack = await startStack(db.database, { env });
+    const asker = await makeKey(await startStack(db.database, { env, key: 'first-key' }), { name: 'app' });
+    const paths = ['/api/sidecar/health', '/api/sidecar/state'];
+    for (const path of paths) {
+      expect([path, await look(stack, path)]).toEqual([path, 401]);
+      expect([path, await look(stack, path, asker.secret)]).toEqual([path, 403]);
+    }
+    const answer = await fetch(`${stack.url}/api/sidecar/state`, { headers: { 'x-api-key': 'first-key' } });
+    expect(await answer.json()).toMatchObject({ instance_id: stack.fake.state().instance_id });
+  });
+
   it('leave the probes, the pages and the descriptions open', async () => {
     const { url } = await startStack(db.database, { env });
     for (const path of [
