@@ -19,16 +19,18 @@ export async function serveWeb(app: FastifyInstance, config: { webDir: string; w
     await app.register(fastifyStatic, {
       root: config.webDir,
       wildcard: true,
+      preCompressed: true, // SvelteKit's build writes .br and .gz beside each file
       setHeaders(response, path) {
         const isImmutable = path.includes('/_app/immutable/');
         void response.header('cache-control', isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache');
       },
     });
   }
-  app.setNotFoundHandler(async (request, reply) => {
+  // Not async: a reply that is awaited adds listeners of its own to the response, past the number Node warns at.
+  app.setNotFoundHandler((request, reply) => {
     const isPage = request.method === 'GET' && !/\.\w+$/.test(request.url.split('?')[0] ?? '');
-    if (!isPage) return reply.status(404).type('text/plain').send('Not found');
-    if (isBuilt) return reply.type('text/html').sendFile('index.html');
-    return reply.type('text/html').send(placeholder);
+    if (!isPage) void reply.status(404).type('text/plain').send('Not found');
+    else if (isBuilt) void reply.type('text/html').sendFile('index.html');
+    else void reply.type('text/html').send(placeholder);
   });
 }

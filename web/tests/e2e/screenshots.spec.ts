@@ -27,6 +27,7 @@ const shots: Shot[] = [
       await page.getByLabel('Your message').fill('Tell me about the sea.');
       await page.getByLabel('Your message').press('Enter');
       await expect(page.getByTestId('answer-plain')).toHaveAttribute('data-status', 'done');
+      await page.evaluate(() => window.scrollTo({ top: 0 }));
     },
   },
   { name: 'models', path: '/models' },

@@ -94,7 +94,12 @@ function sendApi(url: URL, response: ServerResponse, scenario: Scenario): void {
     case '/api/saes':
       return sendData(response, hasSae ? [sae] : scenario === 'no-sae' ? [{ ...sae, attached: false }] : []);
     case '/api/downloads':
+    case '/api/profiles':
       return sendData(response, []);
+    case '/api/requests':
+      return sendData(response, { items: [], total: 0, skip: 0, limit: 6 });
+    case '/api/config':
+      return sendData(response, { settings: { request_log_enabled: true } });
     case '/api/steering':
       return sendData(response, { enabled: true, intensity: 1, sae_id: null, features: [] });
     case '/api/system':
