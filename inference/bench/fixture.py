@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoModelForCausalLM
+
 from demo.fetch_model import fetch
 from millm_inference.engine.engine import Engine, EngineLimits
 from millm_inference.engine.interpreter import Plan, PromptTokens
@@ -29,6 +31,8 @@ DATA = Path(__file__).parents[2] / ".cache" / "bench"
 @dataclass(frozen=True)
 class Bench:
     loaded: Loaded
+    stock: Any
+    """The same weights as transformers itself loads them: what `generate` is measured on."""
     sae: Sae
     token_bytes: TokenBytes
 
@@ -49,8 +53,10 @@ class Bench:
 
 def prepare() -> Bench:
     path = fetch()
-    loaded = load_model(str(path), Settings(data_dir=DATA))
-    return Bench(loaded, load_sae(str(SAE_DIR), None), TokenBytes(loaded.tokenizer))
+    settings = Settings(data_dir=DATA)
+    loaded = load_model(str(path), settings)
+    stock = AutoModelForCausalLM.from_pretrained(next((DATA / "models" / "converted").iterdir())).eval()
+    return Bench(loaded, stock, load_sae(str(SAE_DIR), None), TokenBytes(loaded.tokenizer))
 
 
 def prompt(length: int, seed: int) -> PromptTokens:
@@ -66,7 +72,7 @@ class Running:
         self.request.sequences = [
             Sequence(self.request, 0, TextOutput(bench.token_bytes), list(ids.ids), choice_stream(0, 0))
         ]
-        engine.submit(self.request).result()
+        engine.submit(self.request)
 
     def wait(self) -> int:
         """→ tokens generated."""

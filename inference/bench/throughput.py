@@ -41,7 +41,7 @@ def measure(bench: Bench, rounds: int = 5) -> list[Row]:
 def _generate(bench: Bench, prompts: list[list[int]]) -> None:
     ids = torch.tensor(prompts)
     with torch.inference_mode():
-        bench.model.generate(
+        bench.stock.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=TOKENS,

@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from millm_inference.errors import SidecarError
 from millm_inference.hub.estimate import LINEAR_BYTES
 from millm_inference.memory import free_bytes, outcome_of, require_room
+from millm_inference.packed_linear import pack_linears
 from millm_inference.settings import Settings
 
 log = structlog.get_logger()
@@ -115,6 +116,8 @@ def load_model(
         reason = str(error).strip().split("\n")[0][:300]
         raise SidecarError("MODEL_INCOMPATIBLE", f"The model could not be loaded: {reason}", path=path) from error
     model.eval()
+    if device.type == "cpu":
+        pack_linears(model)
     config = model.config.get_text_config()
     context = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2048)
     if settings.max_context:
