@@ -32,7 +32,7 @@ WEB_READY := web/build/.millm-ready
 MODEL_READY := .cache/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf
 WEB_SOURCES := $(shell find web/src web/static web/*.config.* web/package.json proto/generated proto/live.ts -type f 2>/dev/null)
 
-.PHONY: help setup dev demo generate check audit licences soak sizes test test-gateway test-inference test-web e2e bench db-migrate up down clean
+.PHONY: help setup dev demo generate check audit licences soak sizes test test-gateway test-inference test-web e2e screenshots bench db-migrate up down clean
 .PHONY: preflight preflight-ports node-ready python-ready web-ready compat-ready check-python check-node
 
 help: ## this list
@@ -169,6 +169,10 @@ endif
 
 soak: setup web-ready ## MINUTES (15) of mixed load on the real stack, with kills: flat memory, no leaked slot, no error of ours
 	@cd inference && .venv/bin/python -m soak --minutes $(or $(MINUTES),15)
+
+screenshots: setup ## write the pictures of docs/dashboard.md again
+	@$(MAKE) web-ready
+	@cd web && SCREENSHOTS=$(CURDIR)/docs/images npx playwright test tests/e2e/screenshots.spec.ts
 
 bench: setup ## what steering and batching cost, side by side in one run
 	@cd inference && .venv/bin/python -m bench $(PARTS)
