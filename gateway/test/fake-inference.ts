@@ -51,6 +51,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
   let instanceId = randomUUID();
   let model: Schemas['LoadedModel'] | null = null;
   let loadingModelId: string | null = null;
+  let abandonLoad = (): void => undefined;
   let saes: Schemas['AttachedSae'][] = [];
 
   const server = createServer((request, response) => {
@@ -126,7 +127,8 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       fake.traceparents.push(request.headers['traceparent'] as string | undefined);
       return generate(body as Schemas['GenerateRequest'], response);
     }
-    sendJson(response, fake.hub.answer(request.method ?? '', path, body) ?? (await answer(path, body)));
+    const asked = path === '/hub/registry' ? (request.url ?? '') : path;
+    sendJson(response, fake.hub.answer(request.method ?? '', asked, body) ?? (await answer(path, body)));
   }
 
   async function answer(path: string, body: Record<string, unknown>): Promise<unknown> {
@@ -142,6 +144,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       case '/monitor':
         return setMonitor(body as Schemas['MonitorState']);
       case '/models/unload':
+        abandonLoad();
         model = null;
         saes = [];
         fake.feed.say();
@@ -179,7 +182,14 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       fake.feed.publish({ type: 'load', model_id: request.model_id, stage, message });
     say('reading');
     const loadedBy = instanceId;
-    await new Promise((resolve) => setTimeout(resolve, fake.loadDelayMs));
+    const isAbandoned = await new Promise<boolean>((resolve) => {
+      abandonLoad = () => resolve(true);
+      setTimeout(() => resolve(false), fake.loadDelayMs);
+    });
+    if (isAbandoned) {
+      loadingModelId = null;
+      throw failure('CONFLICT', 'Loading was cancelled.');
+    }
     if (fake.failLoads > 0) {
       fake.failLoads -= 1;
       loadingModelId = null;

@@ -417,6 +417,25 @@ class SaeListing(WireModel):
     layer: int | None = None
 
 
+class RegistryEntry(WireModel):
+    """
+    One published SAE; `repo_id` and `path` are what a download takes.
+    """
+
+    release: str
+    sae_id: str
+    repo_id: str
+    path: str
+    model: Annotated[str, Field(description='As SAELens calls it: a repository, or a short name.')]
+    l0: Annotated[float | None, Field(description='Features active per token, as published.')] = None
+    neuronpedia_id: str | None = None
+
+
+class RegistryPage(WireModel):
+    items: list[RegistryEntry]
+    total: Annotated[int, Field(description='Before skip and limit.')]
+
+
 class RepositoryPreview(WireModel):
     repo_id: str
     kind: Literal['model', 'sae']
@@ -456,7 +475,12 @@ class DownloadState(WireModel):
     bytes_done: int
     bytes_total: int
     bytes_per_second: float = 0
-    local_path: Annotated[str | None, Field(description='Where it lies')] = None
+    local_path: Annotated[
+        str | None,
+        Field(
+            description='Where it lies: once done, what loadModel or attachSae take; before, what is there of it so far, for deleteFiles.'
+        ),
+    ] = None
     error: ErrorBody | None = None
     seq: Annotated[int, Field(description='Rises with every change of this download.')]
 

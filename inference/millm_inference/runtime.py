@@ -90,6 +90,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._resident: Resident | None = None
         self._loading: str | None = None
+        self._abandoned = threading.Event()
         self.draining = False
         self.feed = Feed(self._snapshot)
         self.frames = FrameBuffer()
@@ -116,6 +117,7 @@ class Runtime:
         with self._lock:
             if self._resident is not None and self._same(self._resident.info, request):
                 return self._resident.info
+            self._abandoned.clear()
             self._loading = request.model_id
             self._say_load(request.model_id, "unloading" if self._resident else "reading")
             try:
@@ -131,6 +133,9 @@ class Runtime:
                 self._say_state()
 
     def unload(self) -> None:
+        """Also ends a load that is under way, as soon as it has read what it is reading."""
+        if self._loading is not None:
+            self._abandoned.set()
         with self._lock:
             self._unload()
             self._say_state()
@@ -147,8 +152,10 @@ class Runtime:
             trust_remote_code=request.trust_remote_code,
         )
         model = loaded.model
+        self._give_up_if_abandoned(request.model_id)
         self._say_load(request.model_id, "verifying")
         ModelRunner(model, None).verify()
+        self._give_up_if_abandoned(request.model_id)
         session = InterpretSession(model)
         config = model.config.get_text_config()
         token_bytes = TokenBytes(loaded.tokenizer)
@@ -188,6 +195,10 @@ class Runtime:
             "model:loaded", model_id=info.model_id, seconds=info.load_seconds, dtype=info.dtype, device=info.device
         )
         return Resident(info, loaded, token_bytes, session, engine)
+
+    def _give_up_if_abandoned(self, model_id: str) -> None:
+        if self._abandoned.is_set():
+            raise SidecarError("CONFLICT", f"Loading {model_id!r} was cancelled.", param="model_id")
 
     def _unload(self) -> None:
         if self._resident is None:

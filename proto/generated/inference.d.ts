@@ -78,7 +78,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Detach every SAE, stop the engine, free the model. Succeeds when nothing is loaded. */
+        /** Detach every SAE, stop the engine, free the model; a load that is under way gives up with CONFLICT. Succeeds when nothing is loaded. */
         post: operations["unloadModel"];
         delete?: never;
         options?: never;
@@ -264,6 +264,23 @@ export interface paths {
         put?: never;
         /** What a hub repository holds and whether it would fit here. Downloads only small JSON files. */
         post: operations["previewRepository"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/hub/registry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The SAEs that SAELens knows of, by words in their model, release, id or repository. Nothing is downloaded. */
+        get: operations["searchRegistry"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1040,6 +1057,27 @@ export interface components {
             /** @default null */
             layer?: number | null;
         };
+        /** @description One published SAE; `repo_id` and `path` are what a download takes. */
+        RegistryEntry: {
+            release: string;
+            sae_id: string;
+            repo_id: string;
+            path: string;
+            /** @description As SAELens calls it: a repository, or a short name. */
+            model: string;
+            /**
+             * @description Features active per token, as published.
+             * @default null
+             */
+            l0?: number | null;
+            /** @default null */
+            neuronpedia_id?: string | null;
+        };
+        RegistryPage: {
+            items: components["schemas"]["RegistryEntry"][];
+            /** @description Before skip and limit. */
+            total: number;
+        };
         RepositoryPreview: {
             repo_id: string;
             kind: components["schemas"]["RepositoryKind"];
@@ -1097,7 +1135,7 @@ export interface components {
             /** @default 0 */
             bytes_per_second?: number;
             /**
-             * @description Where it lies
+             * @description Where it lies: once done, what loadModel or attachSae take; before, what is there of it so far, for deleteFiles.
              * @default null
              */
             local_path?: string | null;
@@ -1606,6 +1644,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RepositoryPreview"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    searchRegistry: {
+        parameters: {
+            query?: {
+                search?: string;
+                release?: string;
+                sae_id?: string;
+                skip?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description entries */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistryPage"];
                 };
             };
             default: components["responses"]["Error"];

@@ -52,7 +52,7 @@ export function advance(
     bytesTotal: event.bytes_total,
     bytesPerSecond: event.bytes_per_second ?? 0,
     revision: event.revision ?? current.revision,
-    localPath: event.local_path ?? null,
+    localPath: event.local_path ?? current.localPath,
     error: event.error ? { code: event.error.code, message: event.error.message } : null,
     seq: event.seq,
     instanceId,

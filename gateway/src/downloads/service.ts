@@ -55,8 +55,9 @@ export function downloadService({ downloads, client, log, instanceId, pollMs = 1
     const { next, change } = step(current);
     if (change === 'none') return;
     known.set(id, next);
+    // Where it lies is written too: what is there of it can be freed, whoever dies meanwhile.
+    if (change === 'state' || next.localPath !== current.localPath) await downloads.record(id, next);
     if (change === 'state') {
-      await downloads.record(id, next);
       log.info({ event: `download:${next.state}`, download_id: id, code: next.error?.code }, `download ${next.state}`);
     }
     changeListeners.forEach((tell) => tell(id, next, change));
@@ -123,11 +124,12 @@ export function downloadService({ downloads, client, log, instanceId, pollMs = 1
       const { id: download_id, repoId: repo_id, revision, path } = row;
       const kind = row.kind as Wanted['kind'];
       const event = await client.startDownload({ download_id, kind, repo_id, revision, path, hf_token: token });
-      known.set(row.id, { ...newProgress, state: 'interrupted' });
+      known.set(row.id, { ...newProgress, state: 'interrupted', localPath: known.get(row.id)?.localPath ?? null });
       await apply(event);
     } catch (thrown) {
       const { code, message } = toAppError(thrown);
-      const failed: Progress = { ...newProgress, state: 'failed', error: { code, message } };
+      const localPath = known.get(row.id)?.localPath ?? null;
+      const failed: Progress = { ...newProgress, state: 'failed', localPath, error: { code, message } };
       known.set(row.id, failed);
       await downloads.record(row.id, failed);
       throw thrown;
@@ -182,6 +184,15 @@ export function downloadService({ downloads, client, log, instanceId, pollMs = 1
       await apply(await client.cancelDownload(id));
       watch();
       return require(id);
+    },
+
+    /** Stops it for good; where it lies on the disk, whole or in part, or null where nothing can be there. */
+    async stop(id: string | null): Promise<string | null> {
+      const progress = id === null ? null : (known.get(id) ?? null);
+      if (id === null || progress === null) return null;
+      if (!isRunning(progress.state)) return progress.localPath;
+      await apply(await client.cancelDownload(id));
+      return known.get(id)?.localPath ?? null;
     },
 
     async retry(id: string, token: string | null): Promise<DownloadView> {

@@ -21,6 +21,15 @@ export interface CallOptions {
   traceparent?: string | undefined;
 }
 
+/** Words, or a release and an id exactly. */
+export interface RegistryQuery {
+  search?: string | undefined;
+  release?: string | undefined;
+  sae_id?: string | undefined;
+  skip?: number;
+  limit?: number;
+}
+
 export type InferenceClient = ReturnType<typeof inferenceClient>;
 
 export interface ClientOptions {
@@ -138,6 +147,18 @@ export function inferenceClient({ url, loadTimeoutMs, streamIdleTimeoutMs }: Cli
       call<Schemas['ReadActivationsResponse']>('POST', '/activations', body, { ...options, timeoutMs: workMs }),
     contrastActivations: (body: Schemas['ContrastRequest'], options: CallOptions = {}) =>
       call<Schemas['ContrastResponse']>('POST', '/activations/contrast', body, { ...options, timeoutMs: workMs }),
+    searchRegistry: (
+      { search = '', release, sae_id, skip = 0, limit = 50 }: RegistryQuery,
+      options: CallOptions = {},
+    ) => {
+      const query = new URLSearchParams({ search, skip: String(skip), limit: String(limit) });
+      if (release !== undefined) query.set('release', release);
+      if (sae_id !== undefined) query.set('sae_id', sae_id);
+      return call<Schemas['RegistryPage']>('GET', `/hub/registry?${query.toString()}`, undefined, {
+        ...options,
+        timeoutMs: workMs,
+      });
+    },
     previewRepository: (body: Schemas['PreviewRepositoryRequest'], options: CallOptions = {}) =>
       call<Schemas['RepositoryPreview']>('POST', '/hub/preview', body, { ...options, timeoutMs: workMs }),
     listDownloads: (options: CallOptions = {}) =>

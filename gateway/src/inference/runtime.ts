@@ -40,6 +40,8 @@ export function createRuntime({ client, readDesired, log, intervalMs }: RuntimeO
   let isPassWanted = false;
   let timer: NodeJS.Timeout | undefined;
   const failures = new Map<string, Failure>();
+  /** Loads that were called off: their failure is none. */
+  const abandoned = new Set<string>();
   const listeners = new Set<() => void>();
 
   const notify = () => listeners.forEach((listener) => listener());
@@ -119,6 +121,7 @@ export function createRuntime({ client, readDesired, log, intervalMs }: RuntimeO
       failures.delete(key);
       return true;
     } catch (thrown) {
+      if (abandoned.delete(key)) return false;
       const error = toAppError(thrown);
       const attempts = (last?.attempts ?? 0) + 1;
       const delay = Math.min(firstRetryMs * 2 ** (attempts - 1), lastRetryMs);
@@ -177,6 +180,18 @@ export function createRuntime({ client, readDesired, log, intervalMs }: RuntimeO
       else failures.delete(key);
     },
     kick,
+    /** Calls off a load that is under way; the sidecar gives up between two stages of it. */
+    async abandonLoad(modelId: string): Promise<void> {
+      if (busyWith.modelId !== modelId) return;
+      const key = `model:${modelId}`;
+      abandoned.add(key);
+      try {
+        await client.unloadModel();
+        await pass;
+      } finally {
+        abandoned.delete(key);
+      }
+    },
     /** The sidecar contradicted what we believe: believe nothing until we have looked again. */
     doubt() {
       isSettled = false;

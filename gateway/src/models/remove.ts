@@ -1,6 +1,5 @@
 // Deleting and cancelling: what is on disk goes with the last model that uses it, and only when we brought it.
 import type { DownloadService } from '../downloads/service.ts';
-import { isRunning } from '../downloads/progress.ts';
 import type { InferenceClient } from '../inference/client.ts';
 import type { ModelRepository } from './repository.ts';
 import type { ModelService, ModelView } from './service.ts';
@@ -23,11 +22,10 @@ export function modelRemoval({ models, service, downloads, client }: RemovalOpti
       const others = (await models.list()).filter((other) => other.id !== id);
       const { downloadId, path } = row;
       const isShared = others.some((other) => other.downloadId !== null && other.downloadId === downloadId);
-      const coming = downloads.peek(downloadId);
-      if (downloadId !== null && !isShared && coming && isRunning(coming.state)) await downloads.cancel(downloadId);
-      const isOurs = row.source === 'hub' && path !== null && !others.some((other) => other.path === path);
-      // Files first: a row without files can be deleted again, files without a row would stay for good.
-      const freed = isOurs ? (await client.deleteFiles({ path })).freed_bytes : 0;
+      const partial = isShared ? null : await downloads.stop(downloadId);
+      const place = path ?? partial;
+      const isOurs = row.source === 'hub' && place !== null && !others.some((other) => other.path === place);
+      const freed = isOurs ? (await client.deleteFiles({ path: place })).freed_bytes : 0;
       await models.remove(id);
       if (downloadId !== null && !isShared) await downloads.forget(downloadId);
       return { model_id: id, freed_bytes: freed };

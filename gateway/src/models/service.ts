@@ -120,7 +120,7 @@ export function modelService({ models, desired, runtime, waitMs, download = () =
       if (row.locked) throw new AppError('MODEL_LOCKED', `The model "${row.name}" is locked.`);
       const { modelId } = await desired.get();
       if (modelId === row.id) await desired.update({ modelId: null });
-      await runtime.kick();
+      await Promise.all([runtime.kick(), runtime.abandonLoad(row.id)]);
       return view(row);
     },
 
@@ -131,7 +131,7 @@ export function modelService({ models, desired, runtime, waitMs, download = () =
       else if (status === 'loading') {
         if (row.locked) throw new AppError('MODEL_LOCKED', `The model "${row.name}" is locked.`);
         if ((await desired.get()).modelId === row.id) await desired.update({ modelId: null });
-        void runtime.kick();
+        await Promise.all([runtime.kick(), runtime.abandonLoad(row.id)]);
       } else throw new AppError('CONFLICT', `Nothing to cancel: the model "${row.name}" is ${status}.`);
       return get(id);
     },

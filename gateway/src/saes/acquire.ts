@@ -1,7 +1,7 @@
 // How an SAE gets here: listed in a hub repository, downloaded from it, or taken from this machine's disk.
 import { AppError, toAppError } from '../errors.ts';
 import type { DownloadService } from '../downloads/service.ts';
-import type { InferenceClient } from '../inference/client.ts';
+import type { InferenceClient, RegistryQuery } from '../inference/client.ts';
 import type { Schemas } from '../inference/contract.ts';
 import type { Logger } from '../log.ts';
 import type { ModelRepository } from '../models/repository.ts';
@@ -35,7 +35,7 @@ export interface SaeAcquireOptions {
   saes: SaeRepository;
   models: ModelRepository;
   downloads: DownloadService;
-  client: Pick<InferenceClient, 'previewRepository' | 'inspectSae'>;
+  client: Pick<InferenceClient, 'previewRepository' | 'inspectSae' | 'searchRegistry'>;
   hubToken: string | undefined;
   log: Logger;
 }
@@ -59,6 +59,20 @@ export function saeAcquisition({ saes, models, downloads, client, hubToken, log 
     if (name != null && id === null)
       throw new AppError('MODEL_NOT_FOUND', `There is no model "${name}".`, { param: 'model' });
     return id;
+  }
+
+  /** The repository and folder that are asked for, or those of a release and an id in the SAELens registry. */
+  async function placeOf({ repo_id, path, release, sae_id }: SaeDownloadAsk) {
+    if (repo_id !== undefined) return { repoId: repo_id, path: path?.replace(/\/+$/, '') || null, model: null };
+    if (sae_id === undefined) {
+      throw new AppError('VALIDATION_ERROR', 'A release holds many SAEs: name one in sae_id.', { param: 'sae_id' });
+    }
+    const entry = (await client.searchRegistry({ release, sae_id, limit: 1 })).items[0];
+    if (!entry) {
+      const message = `The SAELens registry has no "${sae_id}" in the release "${release ?? ''}"; GET /api/saes/registry?search= finds those it has.`;
+      throw new AppError('SAE_NOT_FOUND', message, { param: 'sae_id', details: { release, sae_id } });
+    }
+    return { repoId: entry.repo_id, path: entry.path, model: entry.model };
   }
 
   /** Columns of what the sidecar read in the files. */
@@ -105,18 +119,12 @@ export function saeAcquisition({ saes, models, downloads, client, hubToken, log 
       return { repo_id, revision: seen.revision, saes, size_bytes, gated, disk_free_bytes, warnings };
     },
 
+    registry: (query: RegistryQuery) => client.searchRegistry(query),
+
     async download(ask: SaeDownloadAsk): Promise<SaeRow> {
-      if (ask.repo_id === undefined) {
-        const message =
-          'The SAELens registry cannot be read here yet; name the repository of the release in repo_id, and the folder of the SAE in path.';
-        throw new AppError('UNSUPPORTED_VALUE', message, {
-          param: 'release',
-          details: { release: ask.release ?? null, sae_id: ask.sae_id ?? null },
-        });
-      }
-      const { repo_id: repoId, revision = null } = ask;
-      const path = ask.path?.replace(/\/+$/, '') || null;
-      const modelId = await ownerOf(ask.model);
+      const { repoId, path, model } = await placeOf(ask);
+      const { revision = null } = ask;
+      const modelId = (await ownerOf(ask.model)) ?? (await modelIdOf(model));
       const { row: download, progress, isNew } = await downloads.ensure({ kind: 'sae', repoId, revision, path });
       const id = saeIdOf(repoId, path, revision);
       const known = await saes.find(id);

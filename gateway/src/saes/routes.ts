@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { DownloadService } from '../downloads/service.ts';
-import { answers, ok } from '../envelope.ts';
+import { answers, ok, page } from '../envelope.ts';
 import type { InferenceClient } from '../inference/client.ts';
 import type { SaeAcquisition } from './acquire.ts';
 import {
@@ -11,6 +11,8 @@ import {
   placement,
   previewBody,
   previewWire,
+  registryQuery,
+  registryWire,
   saeWire,
   toWire,
 } from './schemas.ts';
@@ -58,6 +60,22 @@ export const saeRoutes: FastifyPluginAsyncZod<SaeRoutesOptions> = async (
       schema: { tags, summary: 'The SAEs that a repository holds', body: previewBody, response: answers(previewWire) },
     },
     async (request) => ok(await acquisition.preview(request.body)),
+  );
+
+  app.get(
+    '/registry',
+    {
+      schema: {
+        tags,
+        summary: 'The SAEs that the SAELens registry knows; `release` and `sae_id` are what a download takes',
+        querystring: registryQuery,
+        response: answers(page(registryWire)),
+      },
+    },
+    async ({ query }) => {
+      const { items, total } = await acquisition.registry(query);
+      return ok({ items, total, skip: query.skip, limit: query.limit });
+    },
   );
 
   app.post(

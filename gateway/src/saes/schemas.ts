@@ -84,6 +84,24 @@ export const previewWire = z
   })
   .meta({ id: 'SaePreview' });
 
+export const registryQuery = z.object({
+  search: z.string().max(200).default('').describe('Words in the model, release, id or repository.'),
+  skip: z.coerce.number().int().min(0).max(1_000_000).default(0),
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+});
+
+export const registryWire = z
+  .object({
+    release: z.string(),
+    sae_id: z.string(),
+    repo_id: z.string(),
+    path: z.string(),
+    model: z.string(),
+    l0: z.number().nullish(),
+    neuronpedia_id: z.string().nullish(),
+  })
+  .meta({ id: 'RegistryEntry' });
+
 export const compatibilityWire = z
   .object({ compatible: z.boolean(), errors: z.array(z.string()), warnings: z.array(z.string()) })
   .meta({ id: 'Compatibility' });

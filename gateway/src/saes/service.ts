@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts';
 import type { DesiredRepository } from '../desired.ts';
-import { isComing, isRunning, percent } from '../downloads/progress.ts';
+import { isComing, percent } from '../downloads/progress.ts';
 import type { Progress } from '../downloads/progress.ts';
 import type { DownloadService } from '../downloads/service.ts';
 import type { InferenceClient } from '../inference/client.ts';
@@ -169,11 +169,11 @@ export function saeService({ saes, models, desired, runtime, download = () => nu
         }
         if (saeIds.includes(id)) await desired.update({ saeIds: saeIds.filter((known) => known !== id) });
         const { downloadId, path } = row;
-        const coming = download(downloadId);
-        if (downloadId !== null && coming && isRunning(coming.state)) await downloads.cancel(downloadId);
-        const isShared = (await saes.list()).some((other) => other.id !== id && other.path === path);
-        const isOurs = row.source === 'hub' && path !== null && !isShared;
-        const freed = isOurs ? (await client.deleteFiles({ path })).freed_bytes : 0;
+        const others = (await saes.list()).filter((other) => other.id !== id);
+        const partial = await downloads.stop(downloadId);
+        const place = path ?? partial;
+        const isOurs = row.source === 'hub' && place !== null && !others.some((other) => other.path === place);
+        const freed = isOurs ? (await client.deleteFiles({ path: place })).freed_bytes : 0;
         await saes.remove(id);
         if (downloadId !== null) await downloads.forget(downloadId);
         runtime.forgetFailures(`sae:${id}`);

@@ -94,6 +94,26 @@ describe('downloading a model', () => {
     expect((await stack.api('POST', `/downloads/${id}/cancel`)).body.data).toMatchObject({ state: 'cancelled' });
   });
 
+  it.each([
+    ['model', '/models', { repo_id: 'org/slow-model' }, 'org--slow-model', '/cache/org--slow-model'],
+    ['SAE', '/saes', { repo_id: 'org/slow-saes', path: 'l1' }, 'org--slow-saes--l1', '/cache/org--slow-saes/l1'],
+  ])('frees the disk of what came of a %s, when it is deleted', async (_what, path, body, id, place) => {
+    const stack = await startStack(db.database);
+    await stack.api('POST', path, body);
+    await until(async () => {
+      const [download] = (await stack.api('GET', '/downloads')).body.data as { state: string }[];
+      return download?.state === 'running';
+    });
+    await until(async () => (await db.database.client.download.findFirst())?.localPath === place);
+    if (path === '/models') {
+      stack.fake.hub.restart(); // the sidecar died: only we know the place now
+      await until(async () => (await only(stack)).state === 'interrupted');
+    }
+    expect((await stack.api('DELETE', `${path}/${id}`)).body.data).toMatchObject({ freed_bytes: 1_000_000 });
+    expect(stack.fake.hub.deleted).toEqual([place]);
+    expect((await stack.api('GET', '/downloads')).body.data).toEqual([]);
+  });
+
   it('passes a token on and keeps it nowhere', async () => {
     const stack = await startStack(db.database);
     expect((await download(stack, 'org/gated-model')).body.error).toMatchObject({ code: 'GATED_REPOSITORY' });

@@ -52,6 +52,21 @@ describe('models', () => {
     await until(() => fake.state().model === null);
   });
 
+  it.each(['cancel', 'unload'])('let go of a load that is under way at once: %s', async (call) => {
+    const { api, fake } = await startStack(db.database);
+    await api('POST', '/models/import', { path: '/disk/other', name: 'other' });
+    fake.loadDelayMs = 60_000;
+    await api('POST', '/models/other/load');
+    const view = async () => (await api('GET', '/models/other')).body.data as { status: string; error: string | null };
+    await until(async () => (await view()).status === 'loading');
+    expect((await api('POST', `/models/other/${call}`)).status).toBe(200);
+    await until(() => fake.state().loading_model_id === null);
+    expect(await view()).toMatchObject({ status: 'ready', error: null });
+    fake.loadDelayMs = 0;
+    await api('POST', '/models/other/load');
+    await until(async () => (await view()).status === 'loaded');
+  });
+
   it('are shown before they are downloaded', async () => {
     const { api } = await startStack(db.database);
     const seen = await api('POST', '/models/preview', { repo_id: 'org/model' });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { modelId, startStack, until } from '../build-test-app.ts';
+import { modelId, modelName, startStack, until } from '../build-test-app.ts';
 import type { TestStack } from '../build-test-app.ts';
 import { useDatabase } from '../database.ts';
 
@@ -94,14 +94,32 @@ describe('SAEs', () => {
     expect((await stack.api('DELETE', '/saes/demo')).status).toBe(409);
   });
 
+  it('are found in the registry of SAELens by their model, and downloaded by release and id', async () => {
+    const stack = await startStack(db.database);
+    const found = await stack.api('GET', '/saes/registry?search=SmolLM2%20layer_1&limit=1');
+    expect(found.body.data).toMatchObject({ total: 2, skip: 0, limit: 1, items: [{ sae_id: 'layer_10' }] });
+    const ask = { release: 'smollm2-135m-res', sae_id: 'layer_15' };
+    const got = await stack.api('POST', '/saes', ask);
+    expect([got.status, got.body.data]).toMatchObject([
+      202,
+      { id: 'org--smollm2-saes--layer_15_residual', repo_id: 'org/smollm2-saes', model: modelName },
+    ]);
+    expect((await stack.api('POST', '/saes', { release: ask.release })).body.error).toMatchObject({
+      code: 'VALIDATION_ERROR',
+      details: { param: 'sae_id' },
+    });
+    expect((await stack.api('POST', '/saes', { ...ask, sae_id: 'layer_99' })).body.error).toMatchObject({
+      code: 'SAE_NOT_FOUND',
+      details: { release: ask.release, sae_id: 'layer_99' },
+    });
+  });
+
   it('are taken up from disk, and refused by name where they cannot be had', async () => {
     const stack = await startStack(db.database);
     const imported = await stack.api('POST', '/saes/import', { path: '/disk/layer_7', id: 'mine', hook: 'x' });
     expect([imported.status, imported.body.data]).toMatchObject([201, { id: 'mine', layer: 7, source: 'local' }]);
     expect((await stack.api('POST', '/saes/import', { path: '/disk/layer_7', id: 'mine' })).status).toBe(409);
     expect((await stack.api('POST', '/saes/import', { path: '/disk/broken' })).status).toBe(409);
-    const release = await stack.api('POST', '/saes', { release: 'gemma-scope-2b-pt-res', sae_id: 'layer_20' });
-    expect(release.body.error?.message).toContain('repo_id');
     for (const path of ['../x', '/etc', 'a/../b', 'c:\\x']) {
       expect((await stack.api('POST', '/saes', { repo_id, path })).status).toBe(422);
     }

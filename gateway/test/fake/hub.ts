@@ -56,7 +56,8 @@ export function createFakeHub(failure: Failure, publish: (download: Schemas['Dow
 
   function run(id: string, repoId: string): void {
     if (hub.downloads.get(id)?.state !== 'queued') return;
-    change(id, { state: 'running', bytes_done: size / 10, bytes_per_second: 1e6 });
+    const local_path = folder(repoId, hub.downloads.get(id)?.path);
+    change(id, { state: 'running', bytes_done: size / 10, bytes_per_second: 1e6, local_path });
     if (repoId.includes('slow')) return;
     setTimeout(() => {
       if (hub.downloads.get(id)?.state !== 'running') return;
@@ -108,6 +109,7 @@ export function createFakeHub(failure: Failure, publish: (download: Schemas['Dow
       if (path === '/downloads') {
         return method === 'GET' ? [...hub.downloads.values()] : start(body as Schemas['StartDownloadRequest']);
       }
+      if (path.startsWith('/hub/registry')) return registry(new URL(path, 'http://fake').searchParams);
       if (path === '/hub/preview') return preview(body);
       if (path === '/files/delete') {
         hub.deleted.push(String(body['path']));
@@ -119,6 +121,28 @@ export function createFakeHub(failure: Failure, publish: (download: Schemas['Dow
     restart: () => hub.downloads.clear(),
   };
   return hub;
+}
+
+const published = [10, 15, 20].map((layer) => ({
+  release: 'smollm2-135m-res',
+  sae_id: `layer_${layer}`,
+  repo_id: 'org/smollm2-saes',
+  path: `layer_${layer}_residual`,
+  model: 'HuggingFaceTB/SmolLM2-135M-Instruct',
+  l0: 40 + layer,
+}));
+
+function registry(query: URLSearchParams): Schemas['RegistryPage'] {
+  const isExact = (name: 'release' | 'sae_id', value: string) => (query.get(name) ?? value) === value;
+  const words = (query.get('search') ?? '').toLowerCase().split(/\s+/);
+  const found = published.filter(
+    (entry) =>
+      isExact('release', entry.release) &&
+      isExact('sae_id', entry.sae_id) &&
+      words.every((word) => Object.values(entry).join(' ').toLowerCase().includes(word)),
+  );
+  const skip = Number(query.get('skip') ?? 0);
+  return { items: found.slice(skip, skip + Number(query.get('limit') ?? 50)), total: found.length };
 }
 
 function describeSae(path: string, failure: Failure): Schemas['SaeDescription'] {

@@ -180,7 +180,13 @@ class Downloads:
             task.here = {file.content: plan.shelf.present(file) for file in plan.blobs}
             total = sum(file.size for file in plan.blobs)
             task.plan = plan
-            self._change(task, revision=plan.repository.commit, bytes_total=total, bytes_done=sum(task.here.values()))
+            self._change(
+                task,
+                revision=plan.repository.commit,
+                local_path=str(plan.local_path),
+                bytes_total=total,
+                bytes_done=sum(task.here.values()),
+            )
             others = sum(t.missing for t in self._tasks.values() if t is not task and t.state.state == "running")
             self._require(task, self._free_bytes(plan.shelf.root) - others)
 

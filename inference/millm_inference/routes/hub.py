@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from millm_inference import contract as c
 from millm_inference.errors import SidecarError
+from millm_inference.hub import registry
 from millm_inference.hub.client import Hub
 from millm_inference.hub.delete import delete_files
 from millm_inference.hub.download import Downloads
@@ -43,6 +44,17 @@ async def preview_repository(body: c.PreviewRepositoryRequest, runtime: RuntimeD
     settings = runtime.settings
     hub = Hub(settings.hf_endpoint, settings.hf_token)
     return await off_loop(preview, hub, body, roots(settings)[body.kind], _room(runtime))
+
+
+@router.get("/hub/registry", operation_id="searchRegistry")
+async def search_registry(
+    search: str = "",
+    release: str | None = None,
+    sae_id: str | None = None,
+    skip: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> c.RegistryPage:
+    return await off_loop(registry.search, search, release, sae_id, skip, limit)
 
 
 @router.get("/downloads", operation_id="listDownloads")

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from safetensors.numpy import save
 
 from millm_inference import contract as c
+from millm_inference import runtime as runtime_module
 from millm_inference.app import create_app
 from millm_inference.settings import Settings
 from tests.hub.conftest import MEGABYTE, ask
@@ -73,6 +75,33 @@ async def test_a_downloaded_model_loads_says_something_and_is_deleted_once_unloa
     await client.post("/models/unload")
     freed = await client.post("/files/delete", json={"path": done.local_path})
     assert freed.json() == {"freed_bytes": done.bytes_total}
+
+
+async def test_unloading_ends_a_load_that_is_under_way(client, hub, tiny_files, tmp_path, monkeypatch):
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    for name, data in tiny_files.items():
+        (folder / name).write_bytes(data)
+    read, runtime = runtime_module.load_model, client.app.state.runtime
+    is_read = threading.Event()
+
+    def slowly(*args, **options):
+        loaded = read(*args, **options)
+        is_read.set()
+        assert runtime._abandoned.wait(30)
+        return loaded
+
+    monkeypatch.setattr(runtime_module, "load_model", slowly)
+    ask = {"model_id": "tiny", "path": str(folder)}
+    loading = asyncio.create_task(client.post("/models/load", json=ask))
+    await asyncio.to_thread(is_read.wait, 30)
+    assert (await client.get("/state")).json()["loading_model_id"] == "tiny"
+    state = (await client.post("/models/unload")).json()
+    assert (state["model"], state["loading_model_id"]) == (None, None)
+    refused = await loading
+    assert (refused.status_code, refused.json()["code"]) == (409, "CONFLICT")
+    monkeypatch.undo()
+    assert (await client.post("/models/load", json=ask)).status_code == 200
 
 
 def _tensors(d_in, n):
