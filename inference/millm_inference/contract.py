@@ -398,7 +398,11 @@ class RepositoryFile(WireModel):
 
 class MemoryEstimate(WireModel):
     quantization: Literal['Q4', 'Q8', 'FP16', 'BF16', 'FP32']
-    memory_bytes: Annotated[int, Field(description='Weights, KV cache of one full context and working memory.')]
+    memory_bytes: Annotated[
+        int, Field(description='Weights, KV cache of one full context, an SAE of 16 384 features and working memory.')
+    ]
+    kv_bytes: Annotated[int, Field(description='Of these, the KV cache.')] = 0
+    sae_bytes: Annotated[int, Field(description='Of these, the SAE.')] = 0
     fits: bool
 
 

@@ -1035,8 +1035,18 @@ export interface components {
         };
         MemoryEstimate: {
             quantization: components["schemas"]["Quantization"];
-            /** @description Weights, KV cache of one full context and working memory. */
+            /** @description Weights, KV cache of one full context, an SAE of 16 384 features and working memory. */
             memory_bytes: number;
+            /**
+             * @description Of these, the KV cache.
+             * @default 0
+             */
+            kv_bytes?: number;
+            /**
+             * @description Of these, the SAE.
+             * @default 0
+             */
+            sae_bytes?: number;
             fits: boolean;
         };
         /** @description One SAE inside a repository, as far as its small files and path tell. */

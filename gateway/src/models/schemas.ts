@@ -57,7 +57,15 @@ export const previewWire = z
     parameters: z.number().nullish(),
     context_length: z.number().nullish(),
     requires_trust_remote_code: z.boolean(),
-    memory: z.array(z.object({ quantization: z.string(), memory_bytes: z.number(), fits: z.boolean() })),
+    memory: z.array(
+      z.object({
+        quantization: z.string(),
+        memory_bytes: z.number(),
+        kv_bytes: z.number().optional(),
+        sae_bytes: z.number().optional(),
+        fits: z.boolean(),
+      }),
+    ),
     disk_free_bytes: z.number(),
     warnings: z.array(z.string()),
   })

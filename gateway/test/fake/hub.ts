@@ -86,7 +86,12 @@ export function createFakeHub(failure: Failure, publish: (download: Schemas['Dow
       gated: repoId.includes('gated'),
       license: 'apache-2.0',
       parameters: 134_515_008,
-      memory: [{ quantization: 'FP16', memory_bytes: 400_000_000, fits: true }],
+      memory: [
+        {
+          ...{ quantization: 'FP16' as const, memory_bytes: 400_000_000, fits: true },
+          ...{ kv_bytes: 90_000_000, sae_bytes: 75_497_472 },
+        },
+      ],
       saes: body['kind'] === 'sae' ? [sae(10), sae(15)] : [],
       disk_free_bytes: 1e11,
     };

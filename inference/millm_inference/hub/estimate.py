@@ -1,9 +1,9 @@
-"""How much memory a model will take, from its configuration: weights, keys and values of one full context, and work."""
+"""How much memory a model will take, by its configuration: weights, keys and values of a full context, an SAE, work."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 Quantization = Literal["Q4", "Q8", "FP16", "BF16", "FP32"]
@@ -11,6 +11,8 @@ QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 LINEAR_BYTES = {"Q4": 0.5625, "Q8": 1.0, "FP16": 2.0, "BF16": 2.0, "FP32": 4.0}
 """Per weight of a linear layer; 4-bit blocks of 64 carry a 32-bit scale each."""
 WORK_BYTES = 256 << 20
+SAE_FEATURES = 16_384
+"""Of the SAE that room is left for, the width most are published in; encoder and decoder, kept in float32."""
 DTYPE_BYTES = {"float32": 4, "float": 4, "float64": 8, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1}
 
 
@@ -25,18 +27,31 @@ class Shape:
     """Numbers kept per position."""
     context: int
 
+    width: int = 0
+    """Of the residual stream, as an SAE reads it."""
+
+    def kv_bytes(self, quantization: Quantization, *, on_cpu: bool) -> int:
+        return self.kv_values * self.context * _wide(quantization, on_cpu)
+
+    @property
+    def sae_bytes(self) -> int:
+        return 2 * SAE_FEATURES * self.width * 4
+
     def memory_bytes(self, quantization: Quantization, *, on_cpu: bool) -> int:
-        # Quantised layers compute in the device's own dtype, and so do keys and values.
-        own = 4 if on_cpu else 2
-        wide = own if quantization in ("Q4", "Q8") else int(LINEAR_BYTES[quantization])
         embedding = min(self.embedding, self.parameters)
+        wide = _wide(quantization, on_cpu)
         weights = (self.parameters - embedding) * LINEAR_BYTES[quantization] + embedding * wide
-        return int(weights * 1.02) + self.kv_values * self.context * wide + WORK_BYTES
+        return int(weights * 1.02) + self.kv_bytes(quantization, on_cpu=on_cpu) + self.sae_bytes + WORK_BYTES
 
     def context_that_fits(self, quantization: Quantization, room: int, *, on_cpu: bool) -> int:
-        empty = Shape(self.parameters, self.embedding, self.kv_values, 0).memory_bytes(quantization, on_cpu=on_cpu)
-        one = Shape(self.parameters, self.embedding, self.kv_values, 1).memory_bytes(quantization, on_cpu=on_cpu)
+        empty, one = (replace(self, context=n).memory_bytes(quantization, on_cpu=on_cpu) for n in (0, 1))
         return max(0, (room - empty) // max(1, one - empty))
+
+
+def _wide(quantization: Quantization, on_cpu: bool) -> int:
+    """Bytes of a number that is not quantised: such layers compute in the device's own dtype, as do keys and values."""
+    own = 4 if on_cpu else 2
+    return own if quantization in ("Q4", "Q8") else int(LINEAR_BYTES[quantization])
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -68,6 +83,7 @@ def shape_of(config: Mapping[str, Any], parameters: int, max_context: int) -> Sh
         embedding=number("vocab_size") * hidden * (1 if tied else 2),
         kv_values=2 * layers * kv_heads * head_dim,
         context=min(context, max_context) if max_context else context,
+        width=hidden,
     )
 
 

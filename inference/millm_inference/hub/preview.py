@@ -141,11 +141,18 @@ def _weights(selection: Selection) -> int:
 
 
 def _memory(shape: Shape, room: Room) -> list[MemoryEstimate]:
-    needed = {name: shape.memory_bytes(name, on_cpu=room.on_cpu) for name in QUANTIZATIONS}
-    return [
-        MemoryEstimate(quantization=name, memory_bytes=size, fits=size <= room.memory_bytes)
-        for name, size in needed.items()
-    ]
+    estimates = []
+    for name in QUANTIZATIONS:
+        size = shape.memory_bytes(name, on_cpu=room.on_cpu)
+        estimate = MemoryEstimate(
+            quantization=name,
+            memory_bytes=size,
+            kv_bytes=shape.kv_bytes(name, on_cpu=room.on_cpu),
+            sae_bytes=shape.sae_bytes,
+            fits=size <= room.memory_bytes,
+        )
+        estimates.append(estimate)
+    return estimates
 
 
 def _advice(shape: Shape, room: Room) -> list[str]:

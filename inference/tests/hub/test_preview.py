@@ -26,6 +26,7 @@ SMOL = {
 }
 PARAMETERS = 134_515_008
 KV = 2 * 30 * 3 * 64 * 8192
+SAE = 2 * 16_384 * 576 * 4
 
 
 @pytest.fixture
@@ -63,13 +64,25 @@ def test_memory_is_weights_keys_and_values_and_work(hub, look):
     add_smol(hub)
     memory = {m.quantization: m.memory_bytes for m in look().memory}
     assert list(memory) == ["Q4", "Q8", "FP16", "BF16", "FP32"]
-    assert memory["FP32"] == pytest.approx(4 * PARAMETERS + 4 * KV, rel=0.15, abs=300 << 20)
+    assert memory["FP32"] == pytest.approx(4 * PARAMETERS + 4 * KV + SAE, rel=0.15, abs=300 << 20)
     assert memory["BF16"] == memory["FP16"]
     assert memory["FP32"] - memory["BF16"] == pytest.approx(2 * PARAMETERS + 2 * KV, rel=0.02)
     on_gpu = {m.quantization: m.memory_bytes for m in look(on_cpu=False).memory}
     embedding = 49152 * 576
     assert on_gpu["BF16"] - on_gpu["Q8"] == pytest.approx(PARAMETERS - embedding, rel=0.03)
     assert on_gpu["Q4"] < on_gpu["Q8"] < on_gpu["BF16"] == memory["BF16"]
+
+
+def test_memory_says_what_of_it_are_keys_and_values_and_an_sae(hub, look):
+    add_smol(hub)
+    memory = {m.quantization: m for m in look().memory}
+    assert {m.sae_bytes for m in memory.values()} == {SAE}
+    assert (memory["FP32"].kv_bytes, memory["BF16"].kv_bytes) == (4 * KV, 2 * KV)
+    for m in memory.values():
+        assert m.memory_bytes > m.kv_bytes + m.sae_bytes
+    short = {m.quantization: m for m in look(max_context=1024).memory}
+    saved = memory["FP32"].memory_bytes - short["FP32"].memory_bytes
+    assert saved == memory["FP32"].kv_bytes - short["FP32"].kv_bytes > 0
 
 
 def test_what_does_not_fit_is_said_with_the_context_that_would(hub, look):
