@@ -204,7 +204,10 @@ export async function buildApp({ config, database, log }: AppParts): Promise<Fas
       await api.register(keyRoutes, { prefix: '/keys', keys });
       await management.register(api);
       // The sidecar's own metrics and description, for whoever manages; untouched.
-      await api.register(httpProxy, { prefix: '/sidecar', upstream: config.inferenceUrl });
+      await api.register(async (sidecar) => {
+        sidecar.addHook('onRoute', (route) => void (route.schema = { ...route.schema, hide: true }));
+        await sidecar.register(httpProxy, { prefix: '/sidecar', upstream: config.inferenceUrl });
+      });
       await api.register(steeringRoutes, { prefix: '/steering', steering });
       await api.register(activationRoutes, { prefix: '/activations', activations });
       await api.register(monitorRoutes, { prefix: '/monitor', monitoring: live.monitoring });

@@ -8,6 +8,7 @@ import { LockedError } from './storage/lock.ts';
 
 /** For what comes after the last request: sockets, streams, the database. */
 const closingMs = 10_000;
+const lastBytesMs = 500;
 const config = readConfig();
 const log = createLogger(config);
 
@@ -38,7 +39,11 @@ async function serve(): Promise<void> {
     setInterval(() => app.server.closeIdleConnections(), 100).unref();
     void app
       .drain(config.shutdownGraceMs)
-      .then(() => app.close())
+      .then(() => {
+        // All are answered. What is left sends nothing: browsers keep a connection ready that was never used.
+        setTimeout(() => app.server.closeAllConnections(), lastBytesMs).unref();
+        return app.close();
+      })
       .then(() => database.close())
       .then(() => process.exit(0));
   };

@@ -1,7 +1,7 @@
 // Real gateway processes, killed the hard way.
 import { once } from 'node:events';
 import { existsSync, mkdtempSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -121,7 +121,7 @@ describe('the process', () => {
     expect(await gateway.exitCode).toBe(0);
   });
 
-  it('waits for nobody who has left, or watches through long polling', { timeout: 60_000 }, async () => {
+  it('waits for nobody who has left, polls, or only keeps a connection ready', { timeout: 60_000 }, async () => {
     const gateway = await startGateway(temporary(copyTemplate()));
     await untilReady(gateway);
     fake.scenario = 'slow';
@@ -140,6 +140,9 @@ describe('the process', () => {
       await until(() => fake.running === 0);
     }
     await fetch(`${gateway.url}/socket.io/?EIO=4&transport=polling`);
+    const unused = connect(Number(new URL(gateway.url).port), '127.0.0.1').on('error', () => undefined);
+    onTestFinished(() => void unused.destroy());
+    await once(unused, 'connect');
     const begun = performance.now();
     gateway.child.kill('SIGTERM');
     expect(await gateway.exitCode).toBe(0);
