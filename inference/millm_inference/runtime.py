@@ -53,6 +53,8 @@ from millm_inference.settings import Settings
 log = structlog.get_logger()
 MEBIBYTE = 1 << 20
 EXIT_DEVICE_LOST = 70
+PREFILL_CHUNK = {"cpu": 16, "cuda": 256}
+"""Tokens whose prompt pass takes about one or two decode steps, by device, so that running streams hardly notice it."""
 LoadStage = Literal["unloading", "reading", "verifying", "ready", "failed"]
 
 
@@ -226,7 +228,7 @@ class Runtime:
             slots=self.settings.slots,
             kv_positions=max(loaded.context_length // 8, memory // per_position),
             max_waiting=self.settings.max_waiting,
-            prefill_chunk=self.settings.prefill_chunk,
+            prefill_chunk=self.settings.prefill_chunk or PREFILL_CHUNK.get(self.device.type, 64),
             idle_chunk=self.settings.idle_prefill_chunk,
             context_length=loaded.context_length,
         )

@@ -26,7 +26,7 @@ class Settings:
     kv_memory_mb: int = 0
     memory_limit_mb: int = 0
     max_waiting: int = 256
-    prefill_chunk: int = 64
+    prefill_chunk: int = 0
     idle_prefill_chunk: int = 512
     max_context: int = 0
     shutdown_grace_s: float = 20.0

@@ -34,7 +34,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
-    """`prefill_chunk` tokens of prompt per step while others decode, `idle_chunk` when nobody does."""
+    """`prefill_chunk` tokens of prompt per step while others decode, `idle_chunk` when nobody does: see
+    `prefill_budget`."""
 
     slots: int = 16
     kv_positions: int = 65536
@@ -42,6 +43,13 @@ class EngineLimits:
     prefill_chunk: int = 64
     idle_chunk: int = 512
     context_length: int = 2048
+
+    def prefill_budget(self, decoding: int, prefilling: int) -> int:
+        """Tokens of prompts that the next step may feed. A running stream waits for one chunk; where more prompts
+        wait than streams run, each stream waits for its share of them."""
+        if not decoding:
+            return self.idle_chunk
+        return min(self.idle_chunk, max(self.prefill_chunk, self.prefill_chunk * prefilling // decoding))
 
 
 class Engine:
@@ -196,9 +204,9 @@ class Engine:
     # ---- prefill ----------------------------------------------------------------------------------------------------
     def _prefill(self) -> None:
         running = self.scheduler.running
-        busy = any(s.state in (State.DECODE, State.LAST_READ) for s in running)
-        budget = self.limits.prefill_chunk if busy else self.limits.idle_chunk
+        decoding = sum(s.state in (State.DECODE, State.LAST_READ) for s in running)
         order = sorted((s for s in running if s.state is State.PREFILL), key=lambda s: (s.request.arrival, s.index))
+        budget = self.limits.prefill_budget(decoding, len(order))
         for sequence in order:
             if budget <= 0:
                 return

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millm_inference.engine.engine import EngineLimits
 from millm_inference.engine.interpreter import PromptTokens
 from millm_inference.engine.sampling import SamplingParams
 from millm_inference.engine.scheduler import Scheduler, bucket, common_prefix
@@ -76,3 +77,16 @@ def test_the_rectangle_stays_within_the_budget():
     for admission in admitted:
         admission.sequence.tokens += range(30)
     assert scheduler.overflow() is admitted[-1].sequence
+
+
+def test_a_lone_long_prompt_takes_one_chunk_from_running_streams():
+    limits = EngineLimits(prefill_chunk=16, idle_chunk=512)
+    assert limits.prefill_budget(decoding=1, prefilling=1) == 16
+    assert limits.prefill_budget(decoding=6, prefilling=2) == 16
+
+
+def test_many_waiting_prompts_do_not_queue_behind_a_single_stream():
+    limits = EngineLimits(prefill_chunk=16, idle_chunk=100)
+    assert limits.prefill_budget(decoding=1, prefilling=4) == 64
+    assert limits.prefill_budget(decoding=1, prefilling=31) == 100
+    assert limits.prefill_budget(decoding=0, prefilling=1) == 100
