@@ -1,50 +1,49 @@
 import { gzipSync } from 'node:zlib';
-import { AxeBuilder } from '@axe-core/playwright';
-import type { Page } from '@playwright/test';
 import type { Scenario } from '../fake/scenarios.ts';
 import { ask, expect, steered, test } from './fixtures.ts';
+import { expectAccessible } from './gateway-fixture.ts';
 
 const FIRST_LOAD_LIMIT = 200_000;
 
-async function expectAccessible(page: Page) {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  const grave = violations.filter((found) => found.impact === 'serious' || found.impact === 'critical');
-  expect(grave.map((found) => `${found.id}: ${found.nodes.map((node) => node.html).join(' | ')}`)).toEqual([]);
+// axe takes long: each theme once, on one of the widths, and each state of the server in one of the themes.
+for (const [theme, width] of [
+  ['dark', 1280],
+  ['light', 360],
+] as const) {
+  test(`axe finds nothing serious: ${theme}, ${width} px`, async ({ page, gateway }) => {
+    await page.setViewportSize({ width, height: 800 });
+    await page.addInitScript((name) => localStorage.setItem('millm:theme', name), theme);
+    await page.goto(gateway.url);
+    await expect(page.getByLabel('Feature to steer')).toBeVisible();
+    await expectAccessible(page);
+    await page.getByLabel('Feature to steer').click();
+    await expect(page.getByRole('option').first()).toBeVisible();
+    await expectAccessible(page);
+    await page.keyboard.press('Escape');
+    await ask(page);
+    await expect(steered(page)).toHaveAttribute('data-status', 'done');
+    await steered(page).getByText('ships', { exact: true }).click();
+    await expect(page.getByTestId('token-popover')).toBeVisible();
+    await expectAccessible(page);
+  });
 }
-
-for (const theme of ['dark', 'light'] as const) {
-  for (const width of [1280, 360]) {
-    test(`axe finds nothing serious: ${theme}, ${width} px`, async ({ page, gateway }) => {
-      await page.setViewportSize({ width, height: 800 });
-      await page.addInitScript((name) => localStorage.setItem('millm:theme', name), theme);
-      await page.goto(gateway.url);
-      await expect(page.getByLabel('Feature to steer')).toBeVisible();
-      await expectAccessible(page);
-      await page.getByLabel('Feature to steer').click();
-      await expect(page.getByRole('option').first()).toBeVisible();
-      await expectAccessible(page);
-      await page.keyboard.press('Escape');
+for (const [theme, scenario] of [
+  ['dark', 'no-model'],
+  ['light', 'no-sae'],
+  ['dark', 'queue-full'],
+] satisfies ['dark' | 'light', Scenario][]) {
+  test(`axe finds nothing serious: ${theme}, ${scenario}`, async ({ page, gateway }) => {
+    gateway.play(scenario);
+    await page.addInitScript((name) => localStorage.setItem('millm:theme', name), theme);
+    await page.goto(gateway.url);
+    await expect(page.getByTestId('connection')).toHaveAttribute('data-phase', 'online');
+    if (scenario !== 'no-model') {
+      await expect(page.getByLabel('Your message')).toBeEnabled();
       await ask(page);
-      await expect(steered(page)).toHaveAttribute('data-status', 'done');
-      await steered(page).getByText('ships', { exact: true }).click();
-      await expect(page.getByTestId('token-popover')).toBeVisible();
-      await expectAccessible(page);
-    });
-  }
-  for (const scenario of ['no-model', 'no-sae', 'queue-full'] satisfies Scenario[]) {
-    test(`axe finds nothing serious: ${theme}, ${scenario}`, async ({ page, gateway }) => {
-      gateway.play(scenario);
-      await page.addInitScript((name) => localStorage.setItem('millm:theme', name), theme);
-      await page.goto(gateway.url);
-      await expect(page.getByTestId('connection')).toHaveAttribute('data-phase', 'online');
-      if (scenario !== 'no-model') {
-        await expect(page.getByLabel('Your message')).toBeEnabled();
-        await ask(page);
-        await expect(page.getByTestId('answer-plain')).toHaveAttribute('data-status', /done|error/);
-      }
-      await expectAccessible(page);
-    });
-  }
+      await expect(page.getByTestId('answer-plain')).toHaveAttribute('data-status', /done|error/);
+    }
+    await expectAccessible(page);
+  });
 }
 
 test('the theme is dark at first, remembered when changed, and set before the first paint', async ({

@@ -62,3 +62,16 @@ test('labels leave as a file and come back', async ({ page, stack }) => {
   await expect(page.getByText(/labels imported|written by hand kept/)).toBeVisible();
   expect((await stack.api<{ total: number }>('GET', '/saes/demo/features?limit=1')).total).toBeGreaterThan(0);
 });
+
+test('the registry is searched, and what is found is downloaded', async ({ page }) => {
+  await page.goto('/saes?add=');
+  const dialog = page.getByRole('dialog', { name: 'Add SAEs' });
+  await dialog.getByText('Registry').click();
+  const registry = dialog.getByTestId('registry');
+  await expect(registry.getByRole('listitem')).toHaveCount(3);
+  await registry.getByLabel('Search').fill('layer_20');
+  await expect(registry.getByRole('listitem')).toHaveCount(1);
+  await expectAccessible(page);
+  await registry.getByRole('button', { name: /^Download layer_20/ }).click();
+  await expect(page.getByTestId(row).filter({ hasText: 'layer_20' })).toHaveAttribute('data-status', 'ready');
+});

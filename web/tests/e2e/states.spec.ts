@@ -61,6 +61,7 @@ test('losing the gateway is said, and finding it again too', async ({ page, gate
   await page.goto(gateway.url);
   const connection = page.getByTestId('connection');
   await expect(connection).toHaveAttribute('data-phase', 'online');
+  await expect(page.getByTestId('model-card')).toContainText('Loaded');
   gateway.play('down');
   await expect(connection).toHaveAttribute('data-phase', 'reconnecting', { timeout: 10_000 });
   await expect(page.getByTestId('model-card')).toContainText('Last known');

@@ -40,6 +40,7 @@ const calls: [name: string, call: () => Promise<unknown>][] = [
   ),
   ['listSaes', () => saes.listSaes()],
   ['previewSaes', () => saes.previewSaes({ repo_id: 'a/b' })],
+  ['searchRegistry', () => saes.searchRegistry({ search: 'x', skip: 1, limit: 2 })],
   ['downloadSae', () => saes.downloadSae({ repo_id: 'a/b' })],
   ['importSae', () => saes.importSae({ path: '/s' })],
   ['deleteSae', () => saes.deleteSae(ID)],

@@ -1,6 +1,6 @@
 /** SAEs: what is here, what a repository holds, and where they are attached. */
 import { path, queryOf, request } from './client.ts';
-import type { Compatibility, Sae, SaeImport, SaePlace, SaePreview, SaeRequest } from './types.ts';
+import type { Compatibility, Page, RegistryEntry, Sae, SaeImport, SaePlace, SaePreview, SaeRequest } from './types.ts';
 
 const SLOW_MS = 60_000;
 
@@ -13,6 +13,14 @@ export function previewSaes(
   signal?: AbortSignal,
 ): Promise<SaePreview> {
   return request('/api/saes/preview', { method: 'POST', body: source, timeoutMs: SLOW_MS, signal });
+}
+
+/** The published SAEs that SAELens knows of; a release and an id are what a download takes. */
+export function searchRegistry(
+  query: { search?: string; skip?: number; limit?: number } = {},
+  signal?: AbortSignal,
+): Promise<Page<RegistryEntry>> {
+  return request(`/api/saes/registry${queryOf(query)}`, { timeoutMs: SLOW_MS, signal });
 }
 
 export function downloadSae(source: SaeRequest): Promise<Sae> {

@@ -50,6 +50,7 @@ export type SaePreview = Schemas['SaePreview'];
 export type SaeRequest = BodyOf<'/api/saes', 'post'>;
 export type SaeImport = BodyOf<'/api/saes/import', 'post'>;
 export type SaePlace = BodyOf<'/api/saes/{id}/attach', 'post'>;
+export type RegistryEntry = Schemas['RegistryEntry'];
 export type Compatibility = Schemas['Compatibility'];
 
 // ---- features --------------------------------------------------------------------------------------------------------
