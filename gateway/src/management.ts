@@ -22,6 +22,7 @@ import { modelRemoval } from './models/remove.ts';
 import type { ModelRepository } from './models/repository.ts';
 import { modelRoutes } from './models/routes.ts';
 import { modelService } from './models/service.ts';
+import { compatRoutes } from './profiles/compat-routes.ts';
 import { profileRepository } from './profiles/repository.ts';
 import { profileRoutes } from './profiles/routes.ts';
 import { profileService } from './profiles/service.ts';
@@ -114,6 +115,8 @@ export function composeManagement(parts: ManagementParts) {
       await api.register(featureRoutes, { prefix: '/saes', features: featuresOf });
       await api.register(labelRoutes, { prefix: '/saes', labels });
       await api.register(profileRoutes, { prefix: '/profiles', profiles });
+      await api.register(compatRoutes, { prefix: '/clusters', profiles, kind: 'cluster' });
+      await api.register(compatRoutes, { prefix: '/circuits', profiles, kind: 'circuit' });
       await api.register(downloadRoutes, { prefix: '/downloads', downloads, hubToken: config.hub.token });
       await api.register(requestRoutes, { prefix: '/requests', requests, recorder });
       await api.register(settingsRoutes, { prefix: '/config', settings, config, backend: database.backend });

@@ -26,7 +26,7 @@ export interface Imported {
 }
 
 export interface ProfileWorld extends TestStack {
-  import(text: string, query?: string): Promise<ApiAnswer & { data: Imported }>;
+  import(text: string, query?: string, path?: string): Promise<ApiAnswer & { data: Imported }>;
   importSample(name: string, query?: string): Promise<Imported>;
   exported(id: string, query?: string): Promise<{ data: Record<string, unknown>; left_out: string[] }>;
   /** What reaches the sidecar for a request with this. */
@@ -51,9 +51,9 @@ export async function profileWorld(
   }
   const world: ProfileWorld = {
     ...stack,
-    async import(text, query = '') {
+    async import(text, query = '', path = '/profiles/import') {
       const headers = { 'content-type': 'application/json' };
-      const response = await fetch(`${stack.url}/api/profiles/import${query}`, { method: 'POST', headers, body: text });
+      const response = await fetch(`${stack.url}/api${path}${query}`, { method: 'POST', headers, body: text });
       const body = (await response.json()) as ApiAnswer['body'];
       return { status: response.status, headers: response.headers, body, data: body.data as Imported };
     },

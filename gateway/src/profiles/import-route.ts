@@ -1,4 +1,4 @@
-// POST /api/profiles/import: the body is read as text, because duplicate keys and digits are gone after JSON.parse.
+// POST /api/profiles/import, and of clusters or circuits alone where the route is of one kind: the body is read as text, because duplicate keys and digits are gone after JSON.parse.
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { answers, ok } from '../envelope.ts';
@@ -8,7 +8,13 @@ import type { ProfileService } from './service.ts';
 
 const yes = z.enum(['true', 'false', '1', '0']).transform((word) => word === 'true' || word === '1');
 
-export const importRoute: FastifyPluginAsyncZod<{ profiles: ProfileService }> = async (app, { profiles }) => {
+export interface ImportRouteOptions {
+  profiles: ProfileService;
+  /** Nothing else is taken. */
+  kind?: 'cluster' | 'circuit';
+}
+
+export const importRoute: FastifyPluginAsyncZod<ImportRouteOptions> = async (app, { profiles, kind }) => {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: largestProbe }, (_request, text, done) =>
     done(null, text),
@@ -19,7 +25,10 @@ export const importRoute: FastifyPluginAsyncZod<{ profiles: ProfileService }> = 
     {
       schema: {
         tags: ['profiles'],
-        summary: 'Import a profile, a cluster, a bundle of clusters, a circuit or a probe; its content says which',
+        summary:
+          kind === undefined
+            ? 'Import a profile, a cluster, a bundle of clusters, a circuit or a probe; its content says which'
+            : `Import a ${kind}; every other document is refused`,
         querystring: z.object({
           activate: yes.optional(),
           acknowledge_unvalidated: yes.optional(),
@@ -34,7 +43,9 @@ export const importRoute: FastifyPluginAsyncZod<{ profiles: ProfileService }> = 
     async (request) => {
       const { activate, acknowledge_unvalidated, on_conflict, on_invalid, sae_id } = request.query;
       const report = await profiles.importDocument(request.body, {
-        activate: activate ?? false,
+        ...(kind !== undefined && { formats: [kind] }),
+        // A circuit is activated by a call of its own, which sees its evidence.
+        activate: kind !== 'circuit' && (activate ?? false),
         acknowledge: acknowledge_unvalidated ?? false,
         onConflict: on_conflict,
         onInvalid: on_invalid,

@@ -34,6 +34,35 @@ describe('importing documents', () => {
     }
   });
 
+  it('takes clusters and circuits at routes of their own, and gives their documents back bare', async () => {
+    const world = await profileWorld(db.database, [10, 15]);
+    const importAt = (kind: string, name: string) => world.import(sample(name), '?activate=true', `/${kind}/import`);
+    for (const [kind, name] of [
+      ['clusters', 'cluster.json'],
+      ['circuits', 'circuit.json'],
+    ] as const) {
+      const taken = await importAt(kind, name);
+      const id = taken.data.profile?.id ?? '';
+      const bare = await fetch(`${world.url}/api/${kind}/${id}/export`);
+      expect(await bare.json()).toEqual(documentIn(sample(name)));
+      // A circuit is never activated by its import.
+      expect((await world.api('GET', `/profiles/${id}`)).body.data).toMatchObject({ is_active: kind === 'clusters' });
+      expect((await fetch(`${world.url}/api/${kind}/nobody/export`)).status).toBe(404);
+    }
+    expect((await importAt('clusters', 'cluster-bundle.json')).data.imported).toBe(2);
+    for (const [kind, name] of [
+      ['clusters', 'circuit.json'],
+      ['circuits', 'cluster.json'],
+      ['clusters', 'profile-spec.json'],
+    ] as const) {
+      const refused = await importAt(kind, name);
+      expect([refused.status, refused.body.error?.message]).toEqual([
+        422,
+        expect.stringContaining('is imported at /api/profiles/import'),
+      ]);
+    }
+  });
+
   it('gives a bundle back whole', async () => {
     const world = await profileWorld(db.database);
     const report = await world.importSample('cluster-bundle.json');
