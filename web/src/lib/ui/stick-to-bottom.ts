@@ -8,7 +8,8 @@ export function stickToBottom(node: HTMLElement): () => void {
   const page = document.scrollingElement ?? document.documentElement;
   const isAtEnd = () => page.scrollHeight - page.scrollTop - innerHeight < NEAR_PX;
   const toEnd = () => page.scrollTo({ top: page.scrollHeight });
-  let isFollowing = isAtEnd();
+  // A page that only just fits is at its end when it opens, and nobody asked to be taken down.
+  let isFollowing = page.scrollTop > 0 && isAtEnd();
   let lastTop = page.scrollTop;
 
   // Only moving up ends the following: a scroll event of our own may arrive when the text has already grown past it.
