@@ -41,7 +41,7 @@ export function toSampling(
 
 export function choiceCount(request: CommonRequest, { maxN }: Limits): number {
   const n = request.n ?? 1;
-  if (n <= maxN) return n;
+  if (n >= 1 && n <= maxN) return n;
   throw new AppError('VALIDATION_ERROR', `n must be in [1, ${maxN}], got ${n}.`, { param: 'n' });
 }
 

@@ -135,7 +135,7 @@ const harmless = {
 const common = {
   model: z.string(),
   ...sampling,
-  n: number('n', 'at least 1', (value) => value >= 1, z.int()),
+  n: z.int().nullish(), // its bound is a setting: params.ts
   ...streaming,
   ...grammar,
   ...extension,

@@ -43,7 +43,10 @@ function toError(issue: Issue, body: unknown): AppError {
     const message = `Invalid type for '${param}': expected ${expected}, got ${typeOf(value)}.`;
     return new AppError('VALIDATION_ERROR', message, { param, v1Code: 'invalid_type' });
   }
-  return new AppError('VALIDATION_ERROR', `Invalid value for '${param}': ${sentence(issue, value)}`, { param });
+  // A bound with words of its own is a whole sentence; zod's words for any other bound begin like this.
+  const isOwn = (issue.code === 'too_small' || issue.code === 'too_big') && !/^Too (small|big)/.test(issue.message);
+  const message = isOwn ? issue.message : `Invalid value for '${param}': ${sentence(issue, value)}`;
+  return new AppError('VALIDATION_ERROR', message, { param });
 }
 
 function sentence(issue: Issue, value: unknown): string {

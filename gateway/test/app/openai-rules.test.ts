@@ -14,6 +14,11 @@ describe('a request', () => {
     ['truncate_prompt_tokens', { truncate_prompt_tokens: 5 }, 'unsupported_parameter', 'truncate_prompt_tokens', ''],
     ['functions', { functions: [{ name: 'f' }] }, 'unsupported_parameter', 'functions', 'tools'],
     ['too many stops', { stop: stops(33) }, 'invalid_value', 'stop', 'stop must contain at most 32 strings, got 33.'],
+    ['no tools in the list', { tools: [] }, 'invalid_value', 'tools', '`tools` must not be an empty array'],
+    ['an empty stop', { stop: '' }, 'invalid_value', 'stop', 'stop cannot contain an empty string.'],
+    ['an empty stop in a list', { stop: ['a', ''] }, 'invalid_value', 'stop', 'stop cannot contain an empty string.'],
+    ['no choice', { n: 0 }, 'invalid_value', 'n', 'n must be in [1, 128], got 0.'],
+    ['too many choices', { n: 129 }, 'invalid_value', 'n', 'n must be in [1, 128], got 129.'],
     ['more tokens at least than at most', { min_tokens: 9, max_tokens: 5 }, 'invalid_value', 'min_tokens', 'got 9'],
     [
       'a stop token nobody has',
@@ -54,7 +59,9 @@ describe('a request', () => {
       ...{ prompt_cache_key: 'k', safety_identifier: 's' },
     };
     expect((await v1('/chat/completions', { ...hi, ...harmless })).status).toBe(200);
-    const options = { stream: true, stream_options: { include_obfuscation: false } };
+    const unknown = await v1('/chat/completions', { ...hi, priority: 3, cache_salt: 'x' });
+    expect([unknown.status, unknown.headers.get('x-millm-ignored-fields')]).toEqual([200, '"priority", "cache_salt"']);
+    const options = { stream: true, stream_options: { include_obfuscation: false, continuous_usage_stats: true } };
     expect((await v1('/chat/completions', { ...hi, ...options })).headers.get('content-type')).toContain(
       'event-stream',
     );
