@@ -30,10 +30,29 @@ const shots: Shot[] = [
       await page.evaluate(() => window.scrollTo({ top: 0 }));
     },
   },
+  {
+    name: 'playground',
+    path: '/playground?sae=demo&features=7:24,31:clamp:12',
+    async prepare(page) {
+      await page.getByLabel('Your message').fill('Tell me about the sea.');
+      await page.getByLabel('Your message').press('Enter');
+      await expect(page.getByTestId('answer-plain')).toHaveAttribute('data-status', 'done');
+      await expect(page.getByTestId('answer-steered')).toHaveAttribute('data-status', 'done');
+    },
+  },
   { name: 'models', path: '/models' },
   { name: 'add-model', path: '/models?add=HuggingFaceTB/SmolLM2-360M-Instruct' },
   { name: 'saes', path: '/saes' },
   { name: 'add-saes', path: '/saes?add=example/smollm2-saes' },
+  {
+    name: 'features',
+    path: '/features?sae=demo&index=7',
+    async prepare(page) {
+      await page.getByRole('button', { name: 'Steer', exact: true }).click();
+      await expect(page.getByTestId('strip-cell').last()).toHaveAttribute('data-status', 'done');
+      await expect(page.getByTestId('texts-card')).toContainText('Tokens read');
+    },
+  },
   { name: 'profiles', path: '/profiles' },
   { name: 'settings', path: '/settings' },
 ];
