@@ -208,18 +208,22 @@ export const chatRequest = z
   .meta({ id: 'ChatCompletionRequest' });
 
 const nonEmpty = { error: 'prompt must be provided and non-empty.' };
+const provided = { error: ({ input }: { input?: unknown }) => (input === undefined ? nonEmpty.error : undefined) };
 const tokenIds = z.array(z.int().min(0, { error: (issue) => `Token id ${String(issue.input)} is out of vocabulary.` }));
 const textPrompt = z.string().min(1, nonEmpty);
 
 export const completionRequest = z
   .looseObject({
     ...common,
-    prompt: z.union([
-      textPrompt,
-      z.array(textPrompt).min(1, nonEmpty),
-      tokenIds.min(1, nonEmpty),
-      z.array(tokenIds.min(1, nonEmpty)).min(1, nonEmpty),
-    ]),
+    prompt: z.union(
+      [
+        textPrompt,
+        z.array(textPrompt).min(1, nonEmpty),
+        tokenIds.min(1, nonEmpty),
+        z.array(tokenIds.min(1, nonEmpty)).min(1, nonEmpty),
+      ],
+      provided,
+    ),
     max_tokens: number('max_tokens', 'at least 0', (value) => value >= 0, z.int()),
     echo: flag,
     logprobs: between('logprobs', 0, 20, z.int()),

@@ -36,8 +36,10 @@ function toError(issue: Issue, body: unknown): AppError {
     const v1Code = (issue.params as { v1Code?: string } | undefined)?.v1Code;
     return new AppError('VALIDATION_ERROR', issue.message, { param, ...absent, ...(v1Code && { v1Code }) });
   }
-  if (isMissing)
-    return new AppError('VALIDATION_ERROR', `Missing required parameter: '${param}'.`, { param, ...absent });
+  if (isMissing) {
+    const message = issue.message.startsWith('Invalid') ? `Missing required parameter: '${param}'.` : issue.message;
+    return new AppError('VALIDATION_ERROR', message, { param, ...absent });
+  }
   if (issue.code === 'invalid_type' || issue.code === 'invalid_union') {
     const expected = issue.code === 'invalid_type' ? typeWord(issue.expected) : unionWords(issue);
     const message = `Invalid type for '${param}': expected ${expected}, got ${typeOf(value)}.`;

@@ -73,3 +73,79 @@ describe('a request', () => {
     expect((await v1('/chat/completions', { ...hi, messages })).status).toBe(200);
   });
 });
+
+type Case = [body: object, param: string, words: string];
+
+/** Every bound of the reference, in its words. */
+const chatCases: Case[] = [
+  [{ temperature: 2.1 }, 'temperature', 'temperature must be in [0, 2], got 2.1.'],
+  [{ temperature: -1 }, 'temperature', 'temperature must be in [0, 2], got -1.'],
+  [{ top_p: 0 }, 'top_p', 'top_p must be in (0, 1], got 0.'],
+  [{ top_k: -2 }, 'top_k', 'top_k must be -1 or 0 (off) or at least 1, got -2.'],
+  [{ min_p: 1.5 }, 'min_p', 'min_p must be in [0, 1], got 1.5.'],
+  [{ frequency_penalty: 3 }, 'frequency_penalty', 'frequency_penalty must be in [-2, 2], got 3.'],
+  [{ presence_penalty: -3 }, 'presence_penalty', 'presence_penalty must be in [-2, 2], got -3.'],
+  [{ repetition_penalty: 0 }, 'repetition_penalty', 'repetition_penalty must be greater than zero, got 0.'],
+  [{ logit_bias: { '1': 101 } }, 'logit_bias', 'logit_bias'],
+  [{ logit_bias: { a: 1, b: 2 } }, 'logit_bias', 'b'],
+  [{ logit_bias: { '9999999': 1 } }, 'logit_bias', '9999999'],
+  [{ max_tokens: 0 }, 'max_tokens', 'must be at least 1, got 0.'],
+  [{ top_logprobs: 3 }, 'top_logprobs', 'when using `top_logprobs`, `logprobs` must be set to true.'],
+  [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs', '21'],
+  [
+    { stream_options: { include_usage: true } },
+    'stream_options',
+    'Stream options can only be defined when `stream=True`.',
+  ],
+  [{ response_format: { type: 'json_schema' } }, 'response_format', 'must be provided.'],
+  [{ response_format: { type: 'yaml' } }, 'response_format', 'yaml'],
+  [{ messages: [] }, 'messages', 'messages'],
+  [{ messages: [{}] }, 'messages', 'messages[0]'],
+  [{ messages: [{ role: 'user', content: 5 }] }, 'messages', 'messages[0].content'],
+  [
+    { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:,' } }] }] },
+    'messages',
+    'image',
+  ],
+  [{ tool_choice: 'auto' }, 'tool_choice', 'tool'],
+  [{ reasoning_effort: 'enormous' }, 'reasoning_effort', 'enormous'],
+  [{ chat_template_kwargs: [] }, 'chat_template_kwargs', 'object'],
+  [{ temperature: '0.5' }, 'temperature', "Invalid type for 'temperature': expected number, got string."],
+];
+const completionCases: Case[] = [
+  [{ prompt: undefined }, 'prompt', 'prompt must be provided and non-empty.'],
+  [{ prompt: '' }, 'prompt', 'prompt must be provided and non-empty.'],
+  [{ prompt: [] }, 'prompt', 'prompt must be provided and non-empty.'],
+  [{ prompt: ['a', ''] }, 'prompt', 'prompt must be provided and non-empty.'],
+  [{ prompt: [9_999_999] }, 'prompt', 'out of vocabulary'],
+  [{ max_tokens: -1 }, 'max_tokens', 'max_tokens must be at least 0, got -1.'],
+  [{ logprobs: 21 }, 'logprobs', 'logprobs must be in [0, 20], got 21.'],
+  [{ best_of: 2, n: 3 }, 'best_of', 'best_of'],
+  [{ best_of: 2, stream: true }, 'best_of', 'best_of'],
+];
+const embeddingCases: Case[] = [
+  [{ input: [] }, 'input', 'input'],
+  [{ input: '' }, 'input', 'input'],
+  [{ encoding_format: 'hex' }, 'encoding_format', 'hex'],
+  [{ dimensions: 0 }, 'dimensions', '0'],
+  [{ input: [9_999_999] }, 'input', 'check_embedding_ctx_length=False'],
+];
+const tables: [path: string, valid: object, cases: Case[]][] = [
+  ['/chat/completions', hi, chatCases],
+  ['/completions', { model: modelName, prompt: 'a' }, completionCases],
+  ['/embeddings', { model: modelName, input: 'a' }, embeddingCases],
+];
+
+describe.each(tables)('%s', (path, valid, cases) => {
+  it('refuses what is out of bounds in the words that clients look for', async () => {
+    const { v1 } = await startStack(db.database);
+    const wrong = [];
+    for (const [body, param, words] of cases) {
+      const response = await v1(path, { ...valid, ...body });
+      const { error } = (await response.json()) as { error: { param: string | null; message: string } };
+      const isRight = response.status === 400 && error.param?.startsWith(param) && error.message.includes(words);
+      if (!isRight) wrong.push({ body, status: response.status, error });
+    }
+    expect(wrong).toEqual([]);
+  });
+});
