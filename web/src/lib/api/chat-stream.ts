@@ -6,12 +6,13 @@ import { errorFromBody, isRecord, readJson, type Fetch } from './client.ts';
 import { authorization } from './credentials.ts';
 import { ApiError, asApiError, isAbort } from './errors.ts';
 import { createSseParser } from './sse.ts';
-import type { ActivationEntry, ChatRequest, Usage } from './types.ts';
+import type { ActivationEntry, ChatRequest, TokenLogprob, Usage } from './types.ts';
 
 export type ChatEvent =
   | { type: 'accepted'; steering: string | null; requestId: string | null }
   | { type: 'text'; text: string }
   | { type: 'activations'; entries: ActivationEntry[] }
+  | { type: 'logprobs'; tokens: TokenLogprob[] }
   | { type: 'finish'; reason: string }
   | { type: 'usage'; usage: Usage };
 
@@ -97,6 +98,10 @@ function toEvents(data: string): ChatEvent[] {
     const entries = isRecord(choice.millm) ? choice.millm.activations : undefined;
     if (Array.isArray(entries) && entries.length > 0) {
       events.push({ type: 'activations', entries: entries as ActivationEntry[] });
+    }
+    const logprobs = isRecord(choice.logprobs) ? choice.logprobs.content : undefined;
+    if (Array.isArray(logprobs) && logprobs.length > 0) {
+      events.push({ type: 'logprobs', tokens: logprobs as TokenLogprob[] });
     }
     if (typeof choice.finish_reason === 'string') {
       events.push({ type: 'finish', reason: choice.finish_reason });

@@ -94,6 +94,12 @@ export type FeatureStatistics = Schemas['FeatureStatistics'];
 export type ChatMessage = { role: 'system' | 'user' | 'assistant'; content: string };
 /** An intersection, not Omit: the document allows unknown fields, and Omit would forget the known ones. */
 export type ChatRequest = Schemas['ChatCompletionRequestInput'] & { messages: ChatMessage[] };
+/** A token that was written and the likeliest at its place; natural logarithms. */
+export interface TokenLogprob {
+  token: string;
+  logprob: number;
+  top_logprobs: { token: string; logprob: number }[];
+}
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;

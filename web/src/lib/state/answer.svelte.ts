@@ -1,7 +1,7 @@
 /** One answer while it streams and after: its text, its tokens with what fired, its pace, its end. */
 import { streamChat, type ChatEvent, type ChatStreamOptions } from '#lib/api/chat-stream.ts';
 import { ApiError, isAbort } from '#lib/api/errors.ts';
-import type { ChatRequest } from '#lib/api/types.ts';
+import type { ActivationEntry, ChatRequest, TokenLogprob } from '#lib/api/types.ts';
 import { TokenAligner, type Segment } from './token-aligner.ts';
 
 export type AnswerStatus = 'idle' | 'waiting' | 'streaming' | 'done' | 'stopped' | 'error';
@@ -22,11 +22,14 @@ export class Answer {
   #error = $state.raw<ApiError | null>(null);
   #finishReason = $state<string | null>(null);
   #request = $state.raw<ChatRequest | null>(null);
+  #prompt = $state.raw<readonly Segment[]>([]);
 
   #aligner = new TokenAligner();
   #abort: AbortController | null = null;
   #firstTextAt = 0;
   #pieces = 0;
+  #logprobs: TokenLogprob[] = [];
+  #firstPosition: number | null = null;
   #flushIsDue = false;
   readonly #stream: ChatStream;
   readonly #schedule: Schedule;
@@ -64,8 +67,21 @@ export class Answer {
   get text(): string {
     return this.#segments.map((segment) => segment.text).join('') + this.#tail;
   }
+  /** The prompt's tokens with what fired there, where that was asked for. */
+  get prompt(): readonly Segment[] {
+    return this.#prompt;
+  }
   get isRunning(): boolean {
     return this.#status === 'waiting' || this.#status === 'streaming';
+  }
+
+  /** An answer of an earlier day: its text alone. */
+  restore(text: string, request: ChatRequest | null = null): void {
+    this.stop();
+    this.#segments = [];
+    this.#tail = text;
+    this.#request = request;
+    this.#status = text ? 'done' : 'idle';
   }
 
   /** Asks and streams; a run in progress is stopped first. The text shown stays until the new one begins. */
@@ -75,6 +91,8 @@ export class Answer {
     this.#abort = abort;
     this.#aligner = new TokenAligner();
     this.#pieces = 0;
+    this.#logprobs = [];
+    this.#firstPosition = null;
     this.#flushIsDue = false;
     this.#request = request;
     this.#status = 'waiting';
@@ -113,7 +131,11 @@ export class Answer {
         this.#flushSoon();
         return;
       case 'activations':
-        this.#aligner.appendEntries(event.entries);
+        this.#takeEntries(event.entries);
+        this.#flushSoon();
+        return;
+      case 'logprobs':
+        this.#takeLogprobs(event.tokens);
         this.#flushSoon();
         return;
       case 'finish':
@@ -125,6 +147,39 @@ export class Answer {
       default:
         event satisfies never;
     }
+  }
+
+  #takeEntries(entries: ActivationEntry[]): void {
+    // The prompt's entries come in one piece, before any text.
+    if (this.#request?.activations?.prompt && this.#firstPosition === null && this.#pieces === 0) {
+      this.#prompt = entries.map((entry) => ({ id: entry.position, text: entry.token, entry }));
+      this.#firstPosition = (entries.at(-1)?.position ?? -1) + 1;
+      return;
+    }
+    this.#firstPosition ??= entries[0]?.position ?? null;
+    this.#aligner.appendEntries(entries);
+  }
+
+  #takeLogprobs(tokens: TokenLogprob[]): void {
+    const first = this.#logprobs.length;
+    this.#logprobs.push(...tokens);
+    if (this.#request?.activations) return;
+    // Nothing else tells where a token ends, so these do.
+    this.#firstPosition ??= 0;
+    const toEntry = ({ token }: TokenLogprob, at: number): ActivationEntry => ({
+      position: first + at,
+      token_id: -1,
+      token,
+      sae_id: '',
+      features: [],
+    });
+    this.#aligner.appendEntries(tokens.map(toEntry));
+  }
+
+  #withLogprob(segment: Segment): Segment {
+    if (!segment.entry || segment.logprob || this.#firstPosition === null) return segment;
+    const found = this.#logprobs[segment.entry.position - this.#firstPosition];
+    return found?.token === segment.entry.token ? { ...segment, logprob: found } : segment;
   }
 
   #end(status: AnswerStatus, abort: AbortController): void {
@@ -148,7 +203,8 @@ export class Answer {
 
   #flush(): void {
     this.#flushIsDue = false;
-    this.#segments = [...this.#aligner.segments];
+    const { segments } = this.#aligner;
+    this.#segments = this.#logprobs.length > 0 ? segments.map((segment) => this.#withLogprob(segment)) : [...segments];
     this.#tail = this.#aligner.tail;
     this.#tokens = this.#pieces;
     this.#seconds = this.#pieces > 0 ? (performance.now() - this.#firstTextAt) / 1000 : 0;

@@ -21,18 +21,38 @@ export const operations: Record<Operation, Described> = {
   multiply: { name: 'Multiply', about: 'scales its activation', parameters: ['value'] },
   ablate: { name: 'Ablate', about: 'sets its activation to zero', parameters: [] },
   ablate_direction: { name: 'Ablate the direction', about: 'removes its direction altogether', parameters: [] },
-  orthogonal: { name: 'Add orthogonally', about: 'adds what is orthogonal to the state', parameters: ['strength'] },
-  norm_add: { name: 'Add, same length', about: 'adds, then restores the length', parameters: ['strength'] },
+  orthogonal: {
+    name: 'Scale the direction',
+    about: 'scales what lies along its direction: 0 removes it, 1 leaves it',
+    parameters: ['strength'],
+  },
+  norm_add: {
+    name: 'Add, relative',
+    about: "adds its direction, scaled to the token's own size",
+    parameters: ['strength'],
+  },
 };
 
 export const operationNames = Object.keys(operations) as Operation[];
 
-const START: Record<Parameter, number> = { strength: 10, value: 0, min: 0, max: 10 };
+const START: Record<Operation, { [Name in Parameter]?: number }> = {
+  add: { strength: 10 },
+  clamp: { value: 0 },
+  clamp_range: { min: 0, max: 10 },
+  multiply: { value: 0 },
+  ablate: {},
+  ablate_direction: {},
+  orthogonal: { strength: 0 },
+  norm_add: { strength: 0.3 },
+};
 
-/** The feature under another operation: the numbers it takes, kept where it has them, and none that it does not take. */
+/** The feature under an operation, with the numbers that it takes and no others. Another operation's are in other units. */
 export function withOperation<F extends SteeredFeature>(feature: F, op: Operation): F {
+  const isSame = (feature.op ?? 'add') === op;
   const { strength: _s, value: _v, min: _n, max: _x, ...rest } = feature;
-  const numbers = operations[op].parameters.map((name) => [name, feature[name] ?? START[name]] as const);
+  const numbers = operations[op].parameters.map(
+    (name) => [name, (isSame ? feature[name] : null) ?? START[op][name]] as const,
+  );
   return { ...rest, op, ...Object.fromEntries(numbers) } as F;
 }
 
@@ -61,6 +81,6 @@ export function describeOperation({ op, strength, value, min, max }: Performed):
     case 'orthogonal':
       return `orthogonal ${number(strength)}`;
     case 'norm_add':
-      return `same length ${number(strength)}`;
+      return `relative ${number(strength)}`;
   }
 }

@@ -22,7 +22,9 @@ describe('operations', () => {
       expect(numbers).toEqual(operations[op].parameters);
       expect(changed.when).toEqual({ index: 2, above: 1 });
     }
-    expect(withOperation({ index: 1, strength: 5 }, 'orthogonal').strength).toBe(5);
+    expect(withOperation({ index: 1, strength: 5 }, 'add').strength).toBe(5);
+    // 55 decoder rows are no 55 lengths of the token.
+    expect(withOperation({ index: 1, strength: 55 }, 'norm_add').strength).toBe(0.3);
   });
 
   it.each([
@@ -36,7 +38,7 @@ describe('operations', () => {
     [{ op: 'ablate' as const }, 'ablate'],
     [{ op: 'ablate_direction' as const }, 'ablate direction'],
     [{ op: 'orthogonal' as const, strength: 2 }, 'orthogonal 2'],
-    [{ op: 'norm_add' as const, strength: 2 }, 'same length 2'],
+    [{ op: 'norm_add' as const, strength: 2 }, 'relative 2'],
   ])('are told in few words: %o', (of, text) => {
     expect(describeOperation(of)).toBe(text);
   });

@@ -3,13 +3,15 @@
  * token may be a piece of a character or have lost its leading space. The text always wins; an entry that does not fit
  * is dropped. Pure.
  */
-import type { ActivationEntry } from '#lib/api/types.ts';
+import type { ActivationEntry, TokenLogprob } from '#lib/api/types.ts';
 
 export interface Segment {
   /** Stable and unique within one answer. */
   id: number;
   text: string;
   entry: ActivationEntry | null;
+  /** How likely the token was, where that was asked for. */
+  logprob?: TokenLogprob | null;
 }
 
 /** How far behind the cursor's text a token may start before it is given up: room for one glyph of several tokens. */

@@ -1,7 +1,7 @@
 /** What a screen reader hears while answers stream: that they began and how they ended, never token by token. */
 import type { ApiError, Explanation } from '#lib/api/errors.ts';
 import type { Answer } from '#lib/state/answer.svelte.ts';
-import type { Turn } from '#lib/state/comparison.svelte.ts';
+import type { Turn } from '#lib/state/conversation.svelte.ts';
 
 export function describeProgress(turn: Turn | undefined, explain: (error: ApiError) => Explanation): string {
   if (!turn) return '';

@@ -45,3 +45,9 @@ export function splitSpace(text: string): [space: string, word: string] {
 export function visibleToken(token: string): string {
   return token.replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll(' ', '·');
 }
+
+/** `42 %`, `<0.1 %`: a log-probability as the share it stands for. */
+export function formatProbability(logprob: number): string {
+  const percent = Math.exp(logprob) * 100;
+  return percent < 0.1 ? '<0.1 %' : `${percent.toFixed(percent < 10 ? 1 : 0)} %`;
+}
