@@ -39,13 +39,22 @@ test('a feature is searched, opened with the keyboard, renamed and named as befo
 });
 
 test('a number opens a feature that has no label, and its address holds', async ({ page }) => {
+  const asked: string[] = [];
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname));
   await page.goto('/features');
   await expect(list(page).getByRole('option').first()).toBeVisible();
   await search(page).fill('4095');
   await expect(list(page).getByRole('option').first()).toContainText('#4095');
   await list(page).getByRole('option').first().click();
+  asked.length = 0;
   await page.reload();
   await expect(label(page)).toHaveText('Feature 4095');
+  await expect(page.getByTestId('texts-card')).toContainText('Tokens read');
+  await page.waitForTimeout(1_500);
+  expect(asked.filter((path) => path.endsWith('/features/4095')).length, 'asked once, or twice').toBeLessThanOrEqual(2);
+  expect(asked.filter((path) => path === '/api/activations').length, 'each text once, or twice').toBeLessThanOrEqual(
+    12,
+  );
 });
 
 test('examples of two kinds find what tells them apart', async ({ page }) => {
