@@ -58,6 +58,16 @@ describe('watching', () => {
     expect(handlers.onMessage.mock.calls.map(([{ seq }]) => seq)).toEqual([6]);
   });
 
+  it('is told of a clearing while nothing streams, and not of one older than its snapshot', async () => {
+    const { socket, handlers, answer } = await watching();
+    answer(0, 'a');
+    socket.say('monitor:snapshot', snapshot('a', 5));
+    socket.say('monitor:cleared', { seq: 4 });
+    expect(handlers.onCleared).not.toHaveBeenCalled();
+    socket.say('monitor:cleared', { seq: 5 });
+    expect(handlers.onCleared).toHaveBeenCalledOnce();
+  });
+
   it('takes a snapshot that overtakes the answer saying whose it is', async () => {
     const { socket, handlers, answer } = await watching();
     socket.say('monitor:snapshot', snapshot('a', 5));
@@ -88,6 +98,19 @@ describe('watching', () => {
     answer(1, 'b');
     socket.say('monitor:snapshot', snapshot('b', 1));
     expect(asked()[1]?.[1]).toEqual({ features: [3] });
+    expect(handlers.onSnapshot).toHaveBeenCalledOnce();
+  });
+
+  it('asks once more when leaving an older asking for the same has ended the newer', async () => {
+    const { socket, watch, handlers, asked, answer, left } = await watching();
+    watch.pause();
+    watch.resume();
+    answer(0, 'same');
+    expect(left()).toEqual([{ subscription_id: 'same' }]); // the server ends both by it
+    answer(1, 'same');
+    expect(asked()).toHaveLength(3);
+    answer(2, 'same');
+    socket.say('monitor:snapshot', snapshot('same', 1));
     expect(handlers.onSnapshot).toHaveBeenCalledOnce();
   });
 

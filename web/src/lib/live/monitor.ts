@@ -42,19 +42,24 @@ export function watchMonitor(channel: MonitorChannel, ask: MonitorAsk, handlers:
   let asked = 0;
   let seq = -1;
   let isPaused = false;
+  /** Left after the newest asking. The same ask has the same id, so that its answer may name one of these. */
+  const left = new Set<string>();
   const early = new Map<string, MonitorSnapshot>();
 
   function subscribe(): void {
     const mine = ++asked;
     const old = subscriptionId;
     subscriptionId = null;
+    left.clear();
     if (old) channel.send('monitor:unsubscribe', { subscription_id: old });
     channel.send('monitor:subscribe', current, (answer) => {
       if (!answer.success) return mine === asked ? handlers.onError?.(answer.error) : undefined;
       if (mine !== asked || isPaused) {
+        left.add(answer.data.subscription_id);
         channel.send('monitor:unsubscribe', { subscription_id: answer.data.subscription_id });
         return undefined;
       }
+      if (left.has(answer.data.subscription_id)) return subscribe();
       subscriptionId = answer.data.subscription_id;
       // The snapshot may arrive before the answer that says whose it is.
       const snapshot = early.get(subscriptionId);
@@ -88,7 +93,7 @@ export function watchMonitor(channel: MonitorChannel, ask: MonitorAsk, handlers:
     },
     'monitor:state': (info) => handlers.onInfo?.(info),
     'monitor:cleared': (cleared) => {
-      if (cleared.seq <= seq) return;
+      if (cleared.seq < seq) return; // an idle stream is cleared at the very count that was last seen
       handlers.onCleared?.();
     },
     'monitor:error': (error) => handlers.onError?.(error),
