@@ -60,6 +60,8 @@ export type FeatureSummary = Pick<Schemas['Feature'], 'index' | 'label'> & {
   max_activation?: number | null;
   /** A strength known to change answers coherently, where somebody measured one. */
   suggested_strength?: number | null;
+  /** Whose it is, where several SAEs are in play. */
+  sae_id?: string | null;
 };
 export type FeatureDetail = Schemas['FeatureDetail'];
 export type LabelReport = Schemas['LabelReport'];

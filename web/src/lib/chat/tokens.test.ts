@@ -18,6 +18,8 @@ describe('tokens', () => {
     expect(heatOf(entry([12, 0]), feature)).toBeUndefined();
     expect(heatOf(entry([7, 40]), feature)).toBeUndefined();
     expect(heatOf(entry([12, 40]), null)).toBeUndefined();
+    expect(heatOf(entry([12, 40]), { ...feature, sae_id: 'demo' })).toBe('rgb(var(--heat) / 0.420)');
+    expect(heatOf(entry([12, 40]), { ...feature, sae_id: 'other' })).toBeUndefined();
   });
 
   it('are walked with the arrow keys, past text without an entry', () => {

@@ -6,7 +6,7 @@ const MAX_ALPHA = 0.36;
 
 /** The tint of a token: how strongly the steered feature fires there, next to the most it ever did. */
 export function heatOf(entry: ActivationEntry, feature: FeatureSummary | null): string | undefined {
-  if (!feature) return undefined;
+  if (!feature || (feature.sae_id && feature.sae_id !== entry.sae_id)) return undefined;
   const value = entry.features.find((item) => item.index === feature.index)?.value ?? 0;
   if (value <= 0) return undefined;
   const share = Math.min(1, value / (feature.max_activation || value));

@@ -30,6 +30,7 @@ export class Answer {
   #pieces = 0;
   #logprobs: TokenLogprob[] = [];
   #firstPosition: number | null = null;
+  #laid = 0;
   #flushIsDue = false;
   readonly #stream: ChatStream;
   readonly #schedule: Schedule;
@@ -93,6 +94,7 @@ export class Answer {
     this.#pieces = 0;
     this.#logprobs = [];
     this.#firstPosition = null;
+    this.#laid = 0;
     this.#flushIsDue = false;
     this.#request = request;
     this.#status = 'waiting';
@@ -176,10 +178,16 @@ export class Answer {
     this.#aligner.appendEntries(tokens.map(toEntry));
   }
 
-  #withLogprob(segment: Segment): Segment {
-    if (!segment.entry || segment.logprob || this.#firstPosition === null) return segment;
-    const found = this.#logprobs[segment.entry.position - this.#firstPosition];
-    return found?.token === segment.entry.token ? { ...segment, logprob: found } : segment;
+  /** Each token's own, laid on it once: a long answer is not gone through again for every frame. */
+  #layLogprobs(segments: Segment[]): void {
+    for (; this.#laid < segments.length; this.#laid += 1) {
+      const segment = segments[this.#laid];
+      if (!segment?.entry || this.#firstPosition === null) continue;
+      const at = segment.entry.position - this.#firstPosition;
+      if (at >= this.#logprobs.length) return; // still to come
+      const found = this.#logprobs[at];
+      segment.logprob = found?.token === segment.entry.token ? found : null;
+    }
   }
 
   #end(status: AnswerStatus, abort: AbortController): void {
@@ -203,8 +211,8 @@ export class Answer {
 
   #flush(): void {
     this.#flushIsDue = false;
-    const { segments } = this.#aligner;
-    this.#segments = this.#logprobs.length > 0 ? segments.map((segment) => this.#withLogprob(segment)) : [...segments];
+    if (this.#logprobs.length > 0) this.#layLogprobs(this.#aligner.segments);
+    this.#segments = [...this.#aligner.segments];
     this.#tail = this.#aligner.tail;
     this.#tokens = this.#pieces;
     this.#seconds = this.#pieces > 0 ? (performance.now() - this.#firstTextAt) / 1000 : 0;

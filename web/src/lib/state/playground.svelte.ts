@@ -33,20 +33,22 @@ export class Playground extends Conversation {
   }
   /** What tints the tokens: what was chosen, else the first that steers. */
   readonly heat = $derived.by((): FeatureSummary | null => {
-    if (this.#heat) return this.#known[keyOf(this.saeId, this.#heat.index)] ?? this.#heat;
-    const first = this.list.items.find((item) => this.#isOwn(item));
-    return first ? this.summaryOf(first) : null;
+    const shown = this.#heat ?? this.list.items.find((item) => this.#isOwn(item));
+    if (!shown) return null;
+    const known = this.#known[keyOf(this.saeId, shown.index)];
+    return { ...(known ?? { index: shown.index, label: shown.label ?? null }), sae_id: this.saeId };
   });
   /** Indices of the features of the shown SAE that steer. */
   readonly steered = $derived(this.list.items.filter((item) => this.#isOwn(item)).map(({ index }) => index));
-  /** An answer is there whose tokens were not asked for the feature that now tints them. */
+  /** The last answers' tokens were not asked for the feature that now tints them. */
   readonly isHeatUnread = $derived.by(() => {
-    const index = this.heat?.index;
-    if (index === undefined || this.isRunning) return false;
-    const asked = this.turns.flatMap(({ plain, steered }) =>
-      [plain.request, steered.request].filter((r) => r !== null),
-    );
-    return asked.some(({ activations }) => activations && !activations.features?.includes(index));
+    const turn = this.turns.at(-1);
+    const heat = this.heat;
+    if (!turn || !heat || this.isRunning) return false;
+    return [turn.plain.request, turn.steered.request].some((request) => {
+      const asked = request?.activations;
+      return asked && (asked.sae_id !== this.saeId || !asked.features?.includes(heat.index));
+    });
   });
 
   setIntensity(to: number): void {
@@ -69,9 +71,10 @@ export class Playground extends Conversation {
     this.#known = { ...this.#known, [keyOf(saeId, feature.index)]: feature };
   }
 
+  /** A feature that does not say whose it is is the shown SAE's. */
   add(feature: FeatureSummary): void {
-    if (!this.saeId) return;
-    this.list.add(feature, this.saeId, { isNamed: true });
+    const saeId = feature.sae_id ?? this.saeId;
+    if (saeId) this.list.add(feature, saeId, { isNamed: true });
   }
 
   open({ saeId, features, intensity }: LinkedSteering): void {

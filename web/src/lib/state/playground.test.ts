@@ -116,7 +116,7 @@ describe('the playground', () => {
     expect(playground.heat).toBeNull();
     playground.learn('demo', sea);
     playground.add(sea);
-    expect(playground.heat).toEqual(sea);
+    expect(playground.heat).toEqual({ ...sea, sae_id: 'demo' });
     await send(playground);
     expect(playground.isHeatUnread).toBe(false);
     playground.showHeat(food);
@@ -125,6 +125,13 @@ describe('the playground', () => {
     if (turn) playground.retry(turn);
     await vi.advanceTimersByTimeAsync(0);
     expect(playground.isHeatUnread).toBe(false);
+    playground.saeId = 'other'; // the tokens are still those that demo read
+    expect(playground.isHeatUnread).toBe(true);
+    playground.add({ ...food, sae_id: 'demo' });
+    expect(playground.list.items.map(({ index, sae_id }) => [index, sae_id])).toEqual([
+      [12, 'demo'],
+      [29, 'demo'],
+    ]);
   });
 
   it('becomes a profile, and opens one', () => {
