@@ -106,6 +106,8 @@ test('on a phone list and feature are two steps', async ({ page }) => {
   await expect(page.getByTestId('texts-card')).toContainText('Tokens read');
   await expectAccessible(page);
   await expectNoOverflow(page);
+  const isTooWide = await page.getByTestId('texts-card').evaluate((card) => card.scrollWidth > card.clientWidth);
+  expect(isTooWide, 'something is wider than its card').toBe(false);
   await page.getByRole('link', { name: 'Back to the list' }).click();
   await expect(list(page)).toBeVisible();
 });
