@@ -53,6 +53,15 @@ const shots: Shot[] = [
       await expect(page.getByTestId('texts-card')).toContainText('Tokens read');
     },
   },
+  {
+    name: 'monitor',
+    path: '/monitor?sae=demo&features=7,31',
+    async prepare(page) {
+      await page.getByRole('button', { name: 'Watch a sample request' }).click();
+      await expect(page.getByTestId('feature-statistics')).toContainText('Readings');
+      await page.waitForTimeout(1_500); // the statistics of the last tokens
+    },
+  },
   { name: 'profiles', path: '/profiles' },
   { name: 'settings', path: '/settings' },
 ];

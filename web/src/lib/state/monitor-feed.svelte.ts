@@ -31,6 +31,23 @@ export interface TokenRow {
 
 type Schedule = (flush: () => void) => void;
 
+/** With an animation frame, but only so often: the frames between two drawings are free for scrolling. */
+const PAUSE_MS = 100;
+
+function drawCalmly(): Schedule {
+  let last = -PAUSE_MS;
+  return (flush) => {
+    const draw = () =>
+      requestAnimationFrame(() => {
+        last = performance.now();
+        flush();
+      });
+    const wait = last + PAUSE_MS - performance.now();
+    if (wait > 0) setTimeout(draw, wait);
+    else draw();
+  };
+}
+
 export class MonitorFeed {
   #rows = $state.raw<readonly TokenRow[]>([]);
   #statistics = $state.raw<readonly FeatureStatistics[]>([]);
@@ -59,11 +76,7 @@ export class MonitorFeed {
   readonly #source: MonitorSource;
   readonly #schedule: Schedule;
 
-  constructor(
-    channel: MonitorChannel,
-    source: MonitorSource,
-    schedule: Schedule = (flush) => requestAnimationFrame(flush),
-  ) {
+  constructor(channel: MonitorChannel, source: MonitorSource, schedule: Schedule = drawCalmly()) {
     this.#channel = channel;
     this.#source = source;
     this.#schedule = schedule;
