@@ -55,7 +55,7 @@ const shots: Shot[] = [
   },
   {
     name: 'monitor',
-    path: '/monitor?sae=demo&features=7,31',
+    path: '/monitor?sae=demo&features=40,31',
     async prepare(page) {
       await page.getByRole('button', { name: 'Watch a sample request' }).click();
       await expect(page.getByTestId('feature-statistics')).toContainText('Readings');
