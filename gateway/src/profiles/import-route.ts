@@ -1,4 +1,5 @@
-// POST /api/profiles/import, and of clusters or circuits alone where the route is of one kind: the body is read as text, because duplicate keys and digits are gone after JSON.parse.
+// POST /api/profiles/import, and of clusters or circuits alone where the route is of one kind. The body is read as text, because
+// duplicate keys and digits are gone after JSON.parse.
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { answers, ok } from '../envelope.ts';
