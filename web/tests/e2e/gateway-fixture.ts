@@ -5,6 +5,7 @@
 import { AxeBuilder } from '@axe-core/playwright';
 import { test as base, expect, type Page } from '@playwright/test';
 import { startStack, type Stack } from '../stack/stack.ts';
+import { collectErrors } from './page-errors.ts';
 
 export { expect };
 
@@ -32,11 +33,7 @@ export const test = base.extend<Fixtures, { workerStack: Stack }>({
   expectedErrors: [[], { option: true }],
   baseURL: async ({ workerStack }, use) => use(workerStack.url),
   page: async ({ page, stack: _ready, expectedErrors }, use) => {
-    const errors: string[] = [];
-    page.on('pageerror', (error) => errors.push(`threw: ${error.message}`));
-    page.on('console', (message) => {
-      if (message.type() === 'error') errors.push(`wrote: ${message.text()} (${message.location().url})`);
-    });
+    const errors = collectErrors(page);
     await use(page);
     const unexpected = errors.filter((text) => !expectedErrors.some((expected) => expected.test(text)));
     if (unexpected.length > 0) throw new Error(`The page ${unexpected.join('; it ')}`);
