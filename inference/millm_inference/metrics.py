@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from prometheus_client import CollectorRegistry, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from transformers import PreTrainedModel
 
-from millm_inference.engine.interpreter import ForwardTrace, Interpreter
-from millm_inference.engine.model_runner import ModelRunner
+from millm_inference.engine.decode_graphs import DecodeGraphs
+from millm_inference.engine.interpreter import Interpreter
+from millm_inference.engine.model_runner import ModelRunner, Passed
 
 if TYPE_CHECKING:
     from millm_inference.runtime import Runtime
@@ -56,13 +56,17 @@ class Passes:
 class MeasuredRunner(ModelRunner):
     """The same passes, measured."""
 
-    def __init__(self, model: PreTrainedModel, interpreter: Interpreter | None, passes: Passes) -> None:
-        super().__init__(model, interpreter)
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        interpreter: Interpreter | None,
+        passes: Passes,
+        graphs: DecodeGraphs[Passed] | None = None,
+    ) -> None:
+        super().__init__(model, interpreter, graphs)
         self.passes = passes
 
-    def prefill(
-        self, slot: int, tokens: Sequence[int], start: int, span: int, *, all_logits: bool = False
-    ) -> tuple[torch.Tensor, ForwardTrace | None]:
+    def prefill(self, slot: int, tokens: Sequence[int], start: int, span: int, *, all_logits: bool = False) -> Passed:
         begun = time.perf_counter()
         result = super().prefill(slot, tokens, start, span, all_logits=all_logits)
         self.passes.observe("prefill", begun, len(tokens))
@@ -70,7 +74,7 @@ class MeasuredRunner(ModelRunner):
 
     def decode(
         self, lo: int, tokens: Sequence[int], positions: Sequence[int], valid: Sequence[bool], span: int
-    ) -> tuple[torch.Tensor, ForwardTrace | None]:
+    ) -> Passed:
         begun = time.perf_counter()
         result = super().decode(lo, tokens, positions, valid, span)
         self.passes.observe("decode", begun, sum(valid))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import psutil
 import structlog
 import torch
+from transformers import PreTrainedModel
 
 from millm_inference.contract import (
     ActivationsEvent,
@@ -35,12 +36,14 @@ from millm_inference.contract import (
     SnapshotEvent,
     StateEvent,
 )
+from millm_inference.engine.decode_graphs import CudaRecorder, DecodeGraphs
 from millm_inference.engine.engine import Engine, EngineLimits
 from millm_inference.engine.interpreter import Reading
-from millm_inference.engine.model_runner import ModelRunner
+from millm_inference.engine.model_runner import Passed
 from millm_inference.engine.postprocess import Counters as EngineCounters
 from millm_inference.engine.sequence import Sequence
 from millm_inference.engine.token_bytes import TokenBytes
+from millm_inference.engine.verify import verified_graphs, verify_model
 from millm_inference.errors import SidecarError
 from millm_inference.events import Feed, FrameBuffer
 from millm_inference.interpret.formats import files_bytes, load_sae
@@ -156,13 +159,14 @@ class Runtime:
         model = loaded.model
         self._give_up_if_abandoned(request.model_id)
         self._say_load(request.model_id, "verifying")
-        ModelRunner(model, None).verify()
+        verify_model(model)
+        graphs = self._graphs(model)
         self._give_up_if_abandoned(request.model_id)
         session = InterpretSession(model)
         config = model.config.get_text_config()
         token_bytes = TokenBytes(loaded.tokenizer)
         engine = Engine(
-            MeasuredRunner(model, session, self.passes),
+            MeasuredRunner(model, session, self.passes, graphs),
             session,
             token_bytes,
             self._limits(loaded),
@@ -194,7 +198,12 @@ class Runtime:
             load_seconds=round(time.monotonic() - begun, 3),
         )
         log.info(
-            "model:loaded", model_id=info.model_id, seconds=info.load_seconds, dtype=info.dtype, device=info.device
+            "model:loaded",
+            model_id=info.model_id,
+            seconds=info.load_seconds,
+            dtype=info.dtype,
+            device=info.device,
+            graphs=graphs is not None,
         )
         return Resident(info, loaded, token_bytes, session, engine)
 
@@ -211,6 +220,11 @@ class Runtime:
         self.monitor = MonitorState(watches=[])
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _graphs(self, model: PreTrainedModel) -> DecodeGraphs[Passed] | None:
+        if model.device.type != "cuda" or self.settings.cuda_graphs == "off":
+            return None
+        return verified_graphs(model, CudaRecorder(model.device))
 
     def _limits(self, loaded: Loaded) -> EngineLimits:
         """KV positions that fit the memory given, else a quarter of what is free on a CPU and 80 % on a GPU."""

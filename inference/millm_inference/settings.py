@@ -10,6 +10,7 @@ from typing import Literal, cast, get_args
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LogFormat = Literal["json", "console"]
+CudaGraphs = Literal["auto", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Settings:
     port: int = 8100
     device: Device = "auto"
     dtype: Dtype = "auto"
+    cuda_graphs: CudaGraphs = "auto"
     threads: int = 0
     slots: int = 32
     kv_memory_mb: int = 0
@@ -81,6 +83,7 @@ def _parse(name: str, field_name: str, text: str) -> object:
         "device": get_args(Device),
         "dtype": get_args(Dtype),
         "log_format": get_args(LogFormat),
+        "cuda_graphs": get_args(CudaGraphs),
     }
     if field_name in choices and text not in choices[field_name]:
         raise ValueError(f"{name} must be one of {', '.join(choices[field_name])}, got {text!r}.")

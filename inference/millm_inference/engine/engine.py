@@ -254,7 +254,7 @@ class Engine:
         if not rows:
             return
         by_slot = {s.slot: s for s in rows if s.slot is not None}
-        lo, hi = min(by_slot), max(by_slot) + 1
+        lo, hi = self.runner.window(min(by_slot), max(by_slot) + 1)
         limit = self.runner.cache.capacity - 1
         tokens, positions, valid = [], [], []
         for slot in range(lo, hi):
@@ -355,8 +355,7 @@ class Engine:
         reason = "There was not enough memory to go on with this request; ask for less, or when less is running."
         self._abort(victim.request, SidecarError("INSUFFICIENT_MEMORY", reason))
         self.scheduler.tighten()
-        if self.runner.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self.runner.spare()
 
     def _fail_running(self, error: Exception) -> None:
         log.exception("engine:step-failed", error=str(error))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,9 +38,22 @@ class ForwardBatch:
     positions: torch.Tensor
     valid: torch.Tensor
 
+
+@dataclass(frozen=True, slots=True)
+class BatchShape:
+    """What the host knows of a batch before the device is touched: `positions` and `valid` are `[rows][T]`."""
+
+    slot_lo: int
+    positions: list[list[int]]
+    valid: list[list[bool]]
+
     @property
     def rows(self) -> int:
-        return self.token_ids.shape[0]
+        return len(self.positions)
+
+    @property
+    def all_valid(self) -> bool:
+        return all(all(row) for row in self.valid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,24 @@ class ForwardTrace(Protocol):
     @property
     def steered(self) -> dict[int, int]:
         """Slot → number of valid positions at which a steering hook ran for it in this pass."""
+        ...
+
+
+class PreparedPass(Protocol):
+    """What one pass will do, decided before the device is touched."""
+
+    @property
+    def key(self) -> Hashable:
+        """What the hooks' work depends on besides shapes, slots and the batch's tensors. A pass recorded under a key
+        does, replayed, what any pass of an equal key would."""
+        ...
+
+    def hooked(self, batch: ForwardBatch) -> AbstractContextManager[ForwardTrace]:
+        """Hooks in place for exactly the sites that rows of this batch need; gone, whatever happens, on exit."""
+        ...
+
+    def replayed(self, recorded: ForwardTrace) -> ForwardTrace:
+        """The trace of this pass where `recorded`'s device work was replayed instead of running hooks."""
         ...
 
 
@@ -107,9 +139,6 @@ class Interpreter(Protocol):
         """Forget the slot; its buffers are zero again. Closing a slot that is not open does nothing."""
         ...
 
-    def forward(self, batch: ForwardBatch) -> AbstractContextManager[ForwardTrace | None]:
-        """Hooks in place for exactly the sites that rows of this batch need; gone, whatever happens, on exit.
-
-        Yields None when no row of the batch needs one: the model runs untouched.
-        """
+    def prepare(self, shape: BatchShape) -> PreparedPass | None:
+        """None when no row of the batch needs a hook: the model runs untouched."""
         ...

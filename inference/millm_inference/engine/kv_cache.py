@@ -93,12 +93,14 @@ class SlotCache(Cache):  # type: ignore[misc]
         super().__init__(layers=[SlotLayer(self.window) for _ in range(layers)])
         self.slots = 0
         self.capacity = 0
+        self.generation = 0  # another number, other memory
 
     def resize(self, slots: int, capacity: int) -> None:
         """Room for `slots` rows of `capacity` positions; what fits of the old content stays."""
         if (slots, capacity) == (self.slots, self.capacity):
             return
         self.slots = self.capacity = 0  # until all have it: memory may run out half-way
+        self.generation += 1
         for layer in self.layers:
             layer.resize(slots, capacity)
         self.slots, self.capacity = slots, capacity

@@ -5,59 +5,84 @@ from __future__ import annotations
 from collections.abc import Sequence as Seq
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from millm_inference.engine.interpreter import ForwardBatch, ForwardTrace, Interpreter
+from millm_inference.engine.decode_graphs import DecodeGraphs, StepInputs
+from millm_inference.engine.interpreter import BatchShape, ForwardBatch, ForwardTrace, Interpreter, PreparedPass
 from millm_inference.engine.kv_cache import SlotCache
 from millm_inference.engine.masks import MaskPlan, plan_masks
-from millm_inference.errors import SidecarError
 
-EXACT_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
-"""Largest difference of a logit between the slot cache and the model's own cache that counts as rounding."""
-
-QUANTIZED_ERROR = 0.2
-"""Relative error of the logits of a quantised model between batch shapes that counts as rounding."""
+Passed = tuple[torch.Tensor, ForwardTrace | None]
+"""Raw logits, and what the interpreter did."""
 
 
 class ModelRunner:
-    """Runs passes and returns raw logits. `interpreter` puts hooks in place around each pass, or none."""
+    """Runs passes and returns raw logits. `interpreter` puts hooks in place around each pass, or none; `graphs`
+    replays decode steps where it has recorded one. What a pass returns holds until the next one."""
 
-    def __init__(self, model: PreTrainedModel, interpreter: Interpreter | None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, interpreter: Interpreter | None, graphs: DecodeGraphs[Passed] | None = None
+    ) -> None:
         self.model = model
         self.interpreter = interpreter
+        self.graphs = graphs
         self.device: torch.device = model.device
         self.masks: MaskPlan = plan_masks(model)
         self.cache = SlotCache(model.config.get_text_config().num_hidden_layers)
 
-    def prefill(
-        self, slot: int, tokens: Seq[int], start: int, span: int, *, all_logits: bool = False
-    ) -> tuple[torch.Tensor, ForwardTrace | None]:
+    def prefill(self, slot: int, tokens: Seq[int], start: int, span: int, *, all_logits: bool = False) -> Passed:
         """Feed `tokens` of one slot from absolute position `start` → logits `[T, vocab]`, or `[1, vocab]` of the
         last."""
         length = len(tokens)
+        shape = BatchShape(slot, [list(range(start, start + length))], [[True] * length])
         positions = torch.arange(start, start + length, device=self.device)[None]
         ids = torch.tensor([list(tokens)], device=self.device)
         self.cache.open_run(slot, start, length, span)
         batch = ForwardBatch(slot, ids, positions, torch.ones_like(positions, dtype=torch.bool))
-        logits, trace = self._run(batch, span, keep=0 if all_logits else 1)
+        logits, trace = self._run(batch, span, self._prepare(shape), keep=0 if all_logits else 1)
         return logits[0], trace
 
-    def decode(
-        self, lo: int, tokens: Seq[int], positions: Seq[int], valid: Seq[bool], span: int
-    ) -> tuple[torch.Tensor, ForwardTrace | None]:
-        """One token for each of the slots lo, lo+1, … → logits `[rows, vocab]`. Rows that are not valid are ballast."""
-        ids = torch.tensor(tokens, device=self.device)[:, None]
-        at = torch.tensor(positions, device=self.device)[:, None]
-        self.cache.open_rows(lo, at, span)
-        batch = ForwardBatch(lo, ids, at, torch.tensor(valid, device=self.device)[:, None])
-        logits, trace = self._run(batch, span, keep=1)
-        return logits[:, -1], trace
+    def spare(self) -> None:
+        """Give back what memory can be done without."""
+        if self.graphs is not None:
+            self.graphs.forget()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
-    def _run(self, batch: ForwardBatch, span: int, *, keep: int) -> tuple[torch.Tensor, ForwardTrace | None]:
+    def window(self, lo: int, hi: int) -> tuple[int, int]:
+        """The slots a decode pass over lo … hi-1 had better cover: the same few ranges again and again where steps are
+        recorded, since on a GPU a row more costs less than another recording."""
+        if self.graphs is None or self.graphs.refused is not None:
+            return lo, hi
+        return 0, min(self.cache.slots, 1 << (hi - 1).bit_length())
+
+    def decode(self, lo: int, tokens: Seq[int], positions: Seq[int], valid: Seq[bool], span: int) -> Passed:
+        """One token for each of the slots lo, lo+1, … → logits `[rows, vocab]`. Rows that are not valid are ballast."""
+        prepared = self._prepare(BatchShape(lo, [[p] for p in positions], [[v] for v in valid]))
+        rows = torch.tensor([tokens, positions, valid], dtype=torch.long, device=self.device)
+
+        def step(inputs: StepInputs) -> Passed:
+            self.cache.open_rows(lo, inputs.positions, span)
+            batch = ForwardBatch(lo, inputs.token_ids, inputs.positions, inputs.valid)
+            logits, trace = self._run(batch, span, prepared, keep=1)
+            return logits[:, -1], trace
+
+        if self.graphs is None:
+            return step(StepInputs(rows))
+        key = (lo, len(tokens), span, prepared.key if prepared else None)
+        (logits, trace), replayed = self.graphs.run(key, self.cache.generation, rows, step)
+        if replayed and prepared is not None and trace is not None:
+            trace = prepared.replayed(trace)
+        return logits, trace
+
+    def _prepare(self, shape: BatchShape) -> PreparedPass | None:
+        return self.interpreter.prepare(shape) if self.interpreter is not None else None
+
+    def _run(self, batch: ForwardBatch, span: int, prepared: PreparedPass | None, *, keep: int) -> Passed:
         mask = self.masks.build(batch.positions, span)
-        if self.interpreter is None:
+        if prepared is None:
             return self._forward(batch, mask, keep), None
-        with self.interpreter.forward(batch) as trace:
+        with prepared.hooked(batch) as trace:
             logits = self._forward(batch, mask, keep)
         return logits, trace
 
@@ -73,50 +98,3 @@ class ModelRunner:
             )
         logits: torch.Tensor = output.logits
         return logits
-
-    def verify(self, length: int = 24) -> None:
-        """Refuse a model that the slot cache does not serve exactly: two rows at different positions, chunked, against
-        the model's own cache. Raises MODEL_INCOMPATIBLE."""
-        vocab = self.model.config.get_text_config().vocab_size
-        generator = torch.Generator().manual_seed(0)
-        window = self.masks.window
-        if window is not None and window <= 64:
-            length = max(length, window + 8)
-        ids = torch.randint(0, vocab, (length,), generator=generator).tolist()
-        with torch.inference_mode():
-            expected = self.model(
-                input_ids=torch.tensor([ids], device=self.device),
-                past_key_values=DynamicCache(config=self.model.config),
-                use_cache=True,
-            ).logits[0]
-        try:
-            self.cache.resize(2, -(-(length + 8) // 64) * 64)
-            span = self.cache.capacity
-            self.prefill(1, ids[:5], 0, span)
-            self.prefill(1, ids[5:-2], 5, span)
-            self.prefill(0, ids[:3], 0, span)
-            first, _ = self.decode(0, [ids[3], ids[-2]], [3, length - 2], [True, True], span)
-            second, _ = self.decode(0, [ids[4], ids[-1]], [4, length - 1], [True, True], span)
-        except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
-            raise SidecarError(
-                "MODEL_INCOMPATIBLE", f"The engine cannot run this model's attention: {error}".split("\n")[0]
-            ) from error
-        got = torch.stack([first[0], first[1], second[0], second[1]]).float()
-        want = torch.stack([expected[3], expected[-2], expected[4], expected[-1]]).float()
-        if getattr(self.model, "is_quantized", False):
-            # kernels differ by batch and length; what is checked is that it is the same model, not its rounding
-            relative = ((got - want).norm() / want.norm()).item()
-            if not relative <= QUANTIZED_ERROR:
-                raise SidecarError(
-                    "MODEL_INCOMPATIBLE",
-                    f"Quantised like this, the model's answers depend on its batch (relative error {relative:.2g}):"
-                    " not served. Load it in another precision.",
-                )
-            return
-        difference = (got - want).abs().max().item()
-        scale = max(1.0, want.abs().max().item() / 20)
-        if not difference <= EXACT_TOLERANCE.get(self.model.dtype, 0.5) * scale:
-            raise SidecarError(
-                "MODEL_INCOMPATIBLE",
-                f"The engine does not reproduce this model exactly (a logit differs by {difference:.3g}): not served.",
-            )

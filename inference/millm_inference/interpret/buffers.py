@@ -12,25 +12,16 @@ class SiteBuffer:
     def __init__(self, slots: int, like: Tensor, dtype: torch.dtype) -> None:
         self._total = like.new_zeros(slots, like.shape[-1])
         self._cast = self._total if dtype == like.dtype else self._total.to(dtype)
-        self._users: set[int] = set()
-
-    @property
-    def unused(self) -> bool:
-        return not self._users
 
     def put(self, slot: int, vector: Tensor) -> None:
-        self._users.add(slot)
-        self._write(slot, vector)
+        self._total[slot] = vector
+        self._cast[slot] = vector.to(self._cast.dtype)
 
     def clear(self, slot: int) -> None:
-        self._users.discard(slot)
-        self._write(slot, torch.zeros_like(self._total[slot]))
+        self._total[slot] = 0
+        self._cast[slot] = 0
 
     def rows(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Views `[count, 1, d]`: what is put later is seen by whoever holds them."""
         rows = slice(first, first + count)
         return self._total[rows].unsqueeze(1), self._cast[rows].unsqueeze(1)
-
-    def _write(self, slot: int, vector: Tensor) -> None:
-        self._total[slot] = vector
-        self._cast[slot] = vector.to(self._cast.dtype)

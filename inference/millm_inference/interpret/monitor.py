@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from millm_inference.engine.interpreter import ForwardBatch, Reading
+from millm_inference.engine.interpreter import BatchShape, Reading
 from millm_inference.interpret.attachment import Attachment
 from millm_inference.interpret.places import Place
 from millm_inference.interpret.plan import Watch
@@ -32,12 +33,29 @@ class WatchTable:
         return self.source.read
 
 
+@dataclass(frozen=True, eq=False)
+class Picks:
+    """The tokens of one pass to be read: `pairs` of a member of the table and a column of the batch."""
+
+    pairs: tuple[tuple[int, int], ...]
+    device: torch.device
+
+    def __bool__(self) -> bool:
+        return bool(self.pairs)
+
+    @cached_property
+    def where(self) -> tuple[Tensor, Tensor]:
+        """Members and columns, `[N]` each."""
+        members, columns = torch.tensor(self.pairs, device=self.device).unbind(1)
+        return members, columns
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Values at `picks` (member of the table, column of the batch): `chosen [N, F]`, `top_… [N, k]`."""
+    """Values at `picks`: `chosen [N, F]`, `top_… [N, k]`."""
 
     table: WatchTable
-    picks: list[tuple[int, int]]
+    picks: Picks
     chosen: Tensor | None
     top_values: Tensor | None = None
     top_indices: Tensor | None = None
@@ -77,41 +95,38 @@ def _indices(features: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     return torch.tensor([[*row, *[0] * (longest - len(row))] for row in features], device=device)
 
 
-def wanted(table: WatchTable, positions: list[list[int]], valid: list[list[bool]]) -> list[tuple[int, int]]:
+def wanted(table: WatchTable, shape: BatchShape, device: torch.device) -> Picks:
     """Which tokens of this pass are to be read: generated ones, and those of the prompt where asked."""
-    return [
+    pairs = (
         (member, t)
         for member, (row, watch, prompt_length) in enumerate(table.members)
-        for t, (position, counts) in enumerate(zip(positions[row], valid[row], strict=True))
+        for t, (position, counts) in enumerate(zip(shape.positions[row], shape.valid[row], strict=True))
         if counts and (watch.prompt or position >= prompt_length)
-    ]
+    )
+    return Picks(tuple(pairs), device)
 
 
-def observe(table: WatchTable, picks: list[tuple[int, int]], hidden: Tensor) -> Observation:
+def observe(table: WatchTable, picks: Picks, hidden: Tensor) -> Observation:
     """`hidden [rows, T, d_in]` of the batch, before or after steering as the table says."""
     sae = table.source.sae
     x = pick(hidden, table.rows)
-    every = x.shape[0] * x.shape[1] == len(picks)
+    every = x.shape[0] * x.shape[1] == len(picks.pairs)
     if table.chosen is not None and table.chosen.columns is not None:
         prepared, _ = sae.prepare(x)
         values = table.chosen.columns.activate(prepared)
-        return Observation(table, picks, values.flatten(0, 1) if every else values[_where(picks)])
+        return Observation(table, picks, values.flatten(0, 1) if every else values[picks.where])
     # Only the tokens asked for: this path computes every feature.
-    values, _ = sae.encode(x.flatten(0, 1) if every else x[_where(picks)])
+    values, _ = sae.encode(x.flatten(0, 1) if every else x[picks.where])
     chosen = None
     if table.chosen is not None:
-        members = [member if table.chosen.indices.shape[0] > 1 else 0 for member, _ in picks]
-        chosen = values.gather(1, table.chosen.indices[members])
+        indices = table.chosen.indices
+        each = indices[picks.where[0]] if indices.shape[0] > 1 else indices.expand(len(picks.pairs), -1)
+        chosen = values.gather(1, each)
     top = values.topk(table.top_k, dim=-1) if table.top_k else None
     return Observation(table, picks, chosen, *(top if top else ()))
 
 
-def _where(picks: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-    members, columns = torch.tensor(picks).unbind(1)
-    return members, columns
-
-
-def collect(observations: list[Observation], batch: ForwardBatch, positions: list[list[int]]) -> list[Reading]:
+def collect(observations: Sequence[Observation], shape: BatchShape) -> list[Reading]:
     """One copy to the host for the whole pass, then readings by slot and position."""
     if not observations:
         return []
@@ -119,13 +134,13 @@ def collect(observations: list[Observation], batch: ForwardBatch, positions: lis
     # Indices travel as floats beside the values: exact below 2^24 features.
     flat = torch.cat([part.flatten().to(parts[0].dtype) for part in parts]).tolist()
     rest = iter(flat)
-    readings = [reading for o in observations for reading in _readings(o, rest, batch.slot_lo, positions)]
+    readings = [reading for o in observations for reading in _readings(o, rest, shape)]
     return sorted(readings, key=lambda reading: (reading.slot, reading.position))
 
 
-def _readings(o: Observation, rest: Iterator[float], slot_lo: int, positions: list[list[int]]) -> Iterator[Reading]:
+def _readings(o: Observation, rest: Iterator[float], shape: BatchShape) -> Iterator[Reading]:
     chosen, values, indices = (_take(t, rest) for t in (o.chosen, o.top_values, o.top_indices))
-    for n, (member, t) in enumerate(o.picks):
+    for n, (member, t) in enumerate(o.picks.pairs):
         row, watch, _ = o.table.members[member]
         found = dict(zip(watch.features, chosen[n], strict=False)) if chosen else {}
         strongest = zip(indices[n][: watch.top_k], values[n][: watch.top_k], strict=True) if values else ()
@@ -133,7 +148,8 @@ def _readings(o: Observation, rest: Iterator[float], slot_lo: int, positions: li
             if value > 0:
                 found.setdefault(int(index), value)
         indices_found, values_found = tuple(found), tuple(found.values())
-        yield Reading(slot_lo + row, positions[row][t], watch.source.sae_id, indices_found, values_found, watch.monitor)
+        slot, position = shape.slot_lo + row, shape.positions[row][t]
+        yield Reading(slot, position, watch.source.sae_id, indices_found, values_found, watch.monitor)
 
 
 def _take(tensor: Tensor | None, rest: Iterator[float]) -> list[list[float]]:

@@ -66,22 +66,12 @@ class Pass:
     scopes: ScopeTable | None
     condition_count: int
     memory: Tensor  # [rows, conditions + 2] bool, lives as long as the slots
+    mask: Tensor | None  # [rows, T, 1]: where a row counts; None where every position does
     features: dict[SourceTable, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
     moved: dict[Place, Tensor] = field(default_factory=dict)
     fired: set[Place] = field(default_factory=set)
     _met: Tensor | None = None
     _allowed: Tensor | None = None
-    _mask: Tensor | None = None
-    _all_valid: bool | None = None
-
-    @property
-    def mask(self) -> Tensor | None:
-        """`[rows, T, 1]`; None where every position counts (not asked of a GPU, where asking means waiting)."""
-        if self._all_valid is None:
-            valid = self.batch.valid
-            self._all_valid = valid.device.type == "cpu" and bool(valid.all())
-            self._mask = None if self._all_valid else valid.unsqueeze(-1)
-        return self._mask
 
     @property
     def met(self) -> Tensor:

@@ -6,51 +6,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from millm_inference.contract import AttachedSae, MonitorWatch
-from millm_inference.engine.interpreter import ForwardBatch, ForwardTrace, Plan, PromptTokens, Reading
+from millm_inference.engine.interpreter import BatchShape, Plan, PromptTokens
 from millm_inference.errors import SidecarError
 from millm_inference.interpret.attachment import Attachment, fit
 from millm_inference.interpret.buffers import SiteBuffer
 from millm_inference.interpret.compile import compile_plan
 from millm_inference.interpret.content import content_hash
-from millm_inference.interpret.hooks import installed
 from millm_inference.interpret.lookup import check_index, find
-from millm_inference.interpret.monitor import Observation, WatchTable, collect, wanted
-from millm_inference.interpret.passes import Pass
+from millm_inference.interpret.monitor import wanted
 from millm_inference.interpret.places import Place
 from millm_inference.interpret.plan import CompiledPlan, Watch, plain_plan
 from millm_inference.interpret.sae import Sae
-from millm_inference.interpret.sites import BatchSites, Site, build_sites, carry_at, change_at
+from millm_inference.interpret.sited_pass import SitedPass
+from millm_inference.interpret.sites import BatchSites, build_sites
 
 CACHED_BATCHES = 8
-
-
-@dataclass(slots=True, eq=False)
-class Trace:
-    """What one pass did; asked after it."""
-
-    batch: ForwardBatch
-    steering_rows: list[int]
-    observations: list[Observation]
-    positions: list[list[int]]
-
-    def readings(self) -> list[Reading]:
-        return collect(self.observations, self.batch, self.positions)
-
-    @property
-    def steered(self) -> dict[int, int]:
-        if not self.steering_rows:
-            return {}
-        counts = self.batch.valid.sum(dim=1).tolist()
-        return {self.batch.slot_lo + row: counts[row] for row in self.steering_rows if counts[row]}
 
 
 class InterpretSession:
@@ -166,30 +144,15 @@ class InterpretSession:
         with torch.inference_mode(False), torch.no_grad():
             for place in plan.adds:
                 self._buffers[place].clear(slot)
-                if self._buffers[place].unused:
-                    del self._buffers[place]
 
-    @contextmanager
-    def forward(self, batch: ForwardBatch) -> Iterator[ForwardTrace | None]:
-        sites = self._sites(batch.slot_lo, batch.rows)
+    def prepare(self, shape: BatchShape) -> SitedPass | None:
+        sites = self._sites(shape.slot_lo, shape.rows)
         if sites is None:
-            yield None
-            return
-        picks, positions = _picks(sites, batch)
+            return None
+        picks = {table: wanted(table, shape, self._like.device) for table in sites.watches}
         needed = [site for site in sites.sites if site.steers or any(picks[table] for table in site.watches)]
-        if not needed:
-            yield None
-            return
-        memory = self._memory[batch.slot_lo : batch.slot_lo + batch.rows]
-        current = Pass(batch, sites.prompt_length, sites.scopes, sites.condition_count, memory)
-        seen: list[Observation] = []
-        steering = [row for row, plan in sites.plans.items() if plan.steers]
-        with installed(_hooks(needed, current, picks, seen)):
-            yield Trace(batch, steering, seen, positions)
-        if missed := [site.place.module for site in needed if site.place not in current.fired]:
-            raise RuntimeError(
-                f"the model did not pass {missed[0]}, where a hook was waiting: nothing was steered there"
-            )
+        memory = self._memory[shape.slot_lo : shape.slot_lo + shape.rows]
+        return SitedPass(shape, sites, needed, picks, memory) if needed else None
 
     def _sites(self, slot_lo: int, rows: int) -> BatchSites | None:
         monitors = self._monitors
@@ -215,26 +178,6 @@ class InterpretSession:
         if missing > 0:
             self._memory = torch.nn.functional.pad(self._memory, (0, missing))
         self._memory[slot] = False
-
-
-def _picks(sites: BatchSites, batch: ForwardBatch) -> tuple[dict[WatchTable, list[tuple[int, int]]], list[list[int]]]:
-    """The tokens to read in this pass; positions are copied to the host only where somebody watches."""
-    tables = list(sites.watches)
-    if not tables:
-        return {}, []
-    positions, valid = batch.positions.tolist(), batch.valid.tolist()
-    return {table: wanted(table, positions, valid) for table in tables}, positions
-
-
-def _hooks(
-    needed: list[Site], current: Pass, picks: dict[WatchTable, list[tuple[int, int]]], seen: list[Observation]
-) -> Iterator[tuple[nn.Module, str, Any]]:
-    """Carriers first: what a block's output lacks must be there before anything reads it."""
-    for site in needed:
-        if site.carrier is not None and site.steers:
-            yield site.carrier, "output", carry_at(site, current)
-    for site in needed:
-        yield site.module, site.place.side, change_at(site, current, picks, seen)
 
 
 def _describe(attachment: Attachment) -> AttachedSae:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from millm_inference.interpret.buffers import SiteBuffer
 from millm_inference.interpret.hooks import Change
-from millm_inference.interpret.monitor import Observation, WatchTable, observe, watch_tables
+from millm_inference.interpret.monitor import Observation, Picks, WatchTable, observe, watch_tables
 from millm_inference.interpret.passes import Pass, ScopeTable, scope_table
 from millm_inference.interpret.places import Place
 from millm_inference.interpret.plan import Watch
@@ -23,7 +23,8 @@ class Site:
     place: Place
     module: nn.Module
     carrier: nn.Module | None
-    static: Tensor | None = None  # [rows, 1, d] in float32, a view of the slots' buffer
+    buffer: SiteBuffer | None = None
+    static: Tensor | None = None  # [rows, 1, d] in float32, a view of the buffer
     static_cast: Tensor | None = None  # the same in the model's dtype
     reads: list[SourceTable] = field(default_factory=list)
     writes: list[SourceTable] = field(default_factory=list)
@@ -33,6 +34,10 @@ class Site:
     @property
     def steers(self) -> bool:
         return self.static is not None or bool(self.reads or self.writes) or self.directions is not None
+
+    @property
+    def only_adds(self) -> bool:
+        return not (self.reads or self.writes or self.watches) and self.directions is None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +77,9 @@ def build_sites(
         return sites[place]
 
     for place in {place for plan in plans.values() for place in plan.adds}:
-        site, buffer = at(place), buffers[place]
-        site.static, site.static_cast = buffer.rows(slot_lo, width)
+        site = at(place)
+        site.buffer = buffers[place]
+        site.static, site.static_cast = site.buffer.rows(slot_lo, width)
     sources = [s for p in plans.values() for s in (*(o.source for o in p.ops), *(c.source for c in p.conditions))]
     for source in dict.fromkeys(sources):
         table = source_table(source, plans, width, like, always)
@@ -96,9 +102,7 @@ def build_sites(
     )
 
 
-def change_at(
-    site: Site, current: Pass, picks: dict[WatchTable, list[tuple[int, int]]], seen: list[Observation]
-) -> Change:
+def change_at(site: Site, current: Pass, picks: dict[WatchTable, Picks], seen: list[Observation]) -> Change:
     """What the hook of `site` does in this pass."""
     watches = [table for table in site.watches if picks[table]]
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from millm_inference.engine.sequence import Done, Failed, Finish
+from millm_inference.engine.verify import verify_model
 from tests.support.running import engine_for, greedy, random_prompt, submit
 from tests.support.tiny import CONFIGS, tiny_model
 
@@ -200,6 +201,4 @@ def test_closing_tells_everybody():
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_covered_architecture_passes_the_check_at_load(name):
-    from millm_inference.engine.model_runner import ModelRunner
-
-    ModelRunner(tiny_model(name), None).verify()
+    verify_model(tiny_model(name))

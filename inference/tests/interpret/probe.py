@@ -8,6 +8,7 @@ from torch import nn
 from millm_inference.contract import FeatureSteering, SteeringSpec
 from millm_inference.engine.interpreter import ForwardBatch, PromptTokens
 from millm_inference.interpret.session import InterpretSession
+from tests.interpret.serving import hooked
 
 
 class Probe(nn.Module):
@@ -47,5 +48,5 @@ def run_probe(probe: Probe, sae, features: list[FeatureSteering], prompt_length:
     if plan is not None:
         session.open(0, plan, prompt)
     batch = batch_of(list(range(count)))
-    with torch.no_grad(), session.forward(batch):
+    with torch.no_grad(), hooked(session, batch):
         return probe(batch.token_ids).logits[0]

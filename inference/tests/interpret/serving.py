@@ -1,12 +1,13 @@
 """The session as an engine would drive it, in a few lines: rows of one length, chunked prefill, a cache, greedy."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from transformers import DynamicCache
 
 from millm_inference.contract import ActivationsRequest, SteeringSpec
-from millm_inference.engine.interpreter import ForwardBatch, PromptTokens, Reading
+from millm_inference.engine.interpreter import BatchShape, ForwardBatch, ForwardTrace, PromptTokens, Reading
 from millm_inference.interpret.sae import Sae
 from millm_inference.interpret.session import InterpretSession
 
@@ -66,10 +67,15 @@ def serve(model, session: InterpretSession, rows: list[Row], max_tokens: int = 6
     return rows
 
 
+def hooked(session: InterpretSession, batch: ForwardBatch) -> AbstractContextManager[ForwardTrace | None]:
+    prepared = session.prepare(BatchShape(batch.slot_lo, batch.positions.tolist(), batch.valid.tolist()))
+    return nullcontext() if prepared is None else prepared.hooked(batch)
+
+
 def step(model, session, rows: list[Row], ids: torch.Tensor, start: int, cache, slot_lo: int = 0) -> torch.Tensor:
     positions = torch.arange(start, start + ids.shape[1]).expand(ids.shape)
     batch = ForwardBatch(slot_lo, ids, positions, torch.ones_like(ids, dtype=torch.bool))
-    with torch.inference_mode(), session.forward(batch) as trace:
+    with torch.inference_mode(), hooked(session, batch) as trace:
         logits = model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True).logits
     for row, its in zip(rows, logits, strict=True):
         row.logits.append(its)

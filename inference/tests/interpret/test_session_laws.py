@@ -19,7 +19,7 @@ from tests.interpret.agreement import WATCH, every_operation, feature
 from tests.interpret.naive import look, naive_forward, steer
 from tests.interpret.probe import batch_of, spec_of
 from tests.interpret.random_saes import ARCHITECTURES, random_sae
-from tests.interpret.serving import Row, hook_count, prompt_of, serve, session_with, step
+from tests.interpret.serving import Row, hook_count, hooked, prompt_of, serve, session_with, step
 from tests.support.tiny import tiny_model
 
 LATCHED = SteeringCondition(index=20, above=0.1, mode="latched")
@@ -50,7 +50,7 @@ def open_row(session, slot, features, activations=None, prompt=None) -> Compiled
 
 
 def forward(model, session, batch: ForwardBatch):
-    with torch.inference_mode(), session.forward(batch) as trace:
+    with torch.inference_mode(), hooked(session, batch) as trace:
         logits = model(input_ids=batch.token_ids, use_cache=False).logits
     return logits, trace
 
@@ -101,7 +101,7 @@ def test_what_changes_nothing_is_no_plan(model, name):
 def test_nobody_asking_means_no_hook(model):
     session = session_with(model, {"sae": random_sae()})
     open_row(session, 5, [feature("add", 1, 3.0)])
-    with session.forward(batch_of([5, 6], [7, 8])) as trace:
+    with hooked(session, batch_of([5, 6], [7, 8])) as trace:
         assert trace is None
         assert hook_count(model) == 0
 
@@ -118,7 +118,7 @@ def test_hooks_sit_at_the_sites_of_the_batch_and_nowhere_else(model):
     open_row(session, 2, [feature("add", 1, 1.0, "mid")])
     for rows, hooks in (((0,), 1), ((0, 1), 2), ((0, 1, 2), 4)):
         batch = batch_of(*[[5]] * len(rows))
-        with session.forward(batch):
+        with hooked(session, batch):
             assert hook_count(model) == hooks
             model(batch.token_ids)
 
@@ -126,7 +126,7 @@ def test_hooks_sit_at_the_sites_of_the_batch_and_nowhere_else(model):
 def test_hooks_are_gone_after_a_failing_pass(model):
     session = session_with(model, {"sae": random_sae()})
     open_row(session, 0, every_operation(), WATCH)
-    with pytest.raises(IndexError), session.forward(batch_of([5])):
+    with pytest.raises(IndexError), hooked(session, batch_of([5])):
         model(input_ids=torch.tensor([[10**6]]))
     assert hook_count(model) == 0
 
@@ -134,7 +134,7 @@ def test_hooks_are_gone_after_a_failing_pass(model):
 def test_a_pass_that_misses_a_hook_fails_loudly(model):
     session = session_with(model, {"sae": random_sae()})
     open_row(session, 0, [feature("add", 1, 1.0)])
-    with pytest.raises(RuntimeError, match=r"layers\.1"), session.forward(batch_of([5])):
+    with pytest.raises(RuntimeError, match=r"layers\.1"), hooked(session, batch_of([5])):
         pass
 
 
@@ -198,7 +198,7 @@ def test_positions_that_are_not_valid_are_neither_moved_nor_read(model, name):
     with torch.inference_mode():
         model(input_ids=ids, use_cache=False)
     handle.remove()
-    with torch.inference_mode(), session.forward(ForwardBatch(0, ids, torch.arange(4)[None], valid)) as trace:
+    with torch.inference_mode(), hooked(session, ForwardBatch(0, ids, torch.arange(4)[None], valid)) as trace:
         handle = model.model.layers[1].register_forward_hook(lambda *a: captured.append(a[2].clone()))
         model(input_ids=ids, use_cache=False)
         handle.remove()
@@ -333,7 +333,7 @@ class TestReadings:
     def test_a_prefill_nobody_reads_needs_no_hook(self, model):
         session = session_with(model, {"sae": random_sae()})
         open_row(session, 0, [], ActivationsRequest(sae_id="sae", top_k=1), PromptTokens((5, 6, 7)))
-        with session.forward(batch_of([5, 6])) as trace:
+        with hooked(session, batch_of([5, 6])) as trace:
             assert trace is None
 
     @pytest.mark.parametrize("kind", ["jumprelu", "topk", "gated"])
@@ -441,7 +441,7 @@ def test_a_bfloat16_model_steers_within_its_rounding(name):
         captured["steered" if "clean" in captured else "clean"] = output.clone()
 
     first = model.model.layers[1].register_forward_hook(keep)
-    with torch.inference_mode(), session.forward(batch_of(ids)) as trace:
+    with torch.inference_mode(), hooked(session, batch_of(ids)) as trace:
         last = model.model.layers[1].register_forward_hook(keep)
         model(input_ids=torch.tensor([ids]), use_cache=False)
     first.remove()
@@ -489,7 +489,7 @@ def test_plans_and_buffers_work_inside_and_outside_inference_mode(model):
     with torch.inference_mode():
         session = session_with(model, {"sae": random_sae()})
         open_row(session, 0, [feature("add", 1, 1.0), feature("add", 2, 1.0, when=LATCHED)])
-    with torch.no_grad(), session.forward(batch_of([5])):
+    with torch.no_grad(), hooked(session, batch_of([5])):
         model(input_ids=torch.tensor([[5]]))
     open_row(session, 0, [feature("add", 1, 1.0)])
     with torch.inference_mode():
