@@ -1,4 +1,5 @@
-"""Eight streams over HTTP at once: our sidecar against `transformers serve`, the same model, prompts and lengths."""
+"""Eight streams over HTTP at once: our sidecar against `transformers serve`, which batches only when told to; the same
+model, prompts and lengths."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import httpx
 
@@ -23,20 +27,27 @@ QUESTION = "Write a long story about a lighthouse keeper number {}."
 
 def measure(rounds: int = 3) -> list[Row]:
     model = next((DATA / "models" / "converted").iterdir())
-    with Server(_ours()) as ours, Server(_theirs(model)) as theirs:
+    with ExitStack() as stack:
+        ours = stack.enter_context(Server(_ours()))
+        batching = stack.enter_context(Server(_theirs(model, "--continuous-batching")))
+        default = stack.enter_context(Server(_theirs(model)))
         answer = httpx.post(f"{ours.base}/models/load", json={"model_id": "m", "path": str(fetch())}, timeout=300)
         answer.raise_for_status()
-
-        def run_ours() -> float:
-            return timed(lambda: _together(lambda i: _ask_ours(ours.base, i)))
-
-        def run_theirs() -> float:
-            return timed(lambda: _together(lambda i: _ask_theirs(theirs.base, str(model), i)))
-
-        run_ours(), run_theirs()
-        a, b = interleaved([run_theirs, run_ours], rounds)
-    ratio = 1 / median_ratio(a, b)
-    return [Row(f"{STREAMS} HTTP streams, ours / transformers serve", f"{ratio:.2f}×", "≥ 3×")]
+        loads = [
+            lambda: _together(lambda i: _ask_ours(ours.base, i)),
+            lambda: _together(lambda i: _ask_theirs(batching.base, str(model), i)),
+            lambda: _together(lambda i: _ask_theirs(default.base, str(model), i)),
+        ]
+        for load in loads:
+            load()
+        times = interleaved([partial(timed, load) for load in loads], rounds)
+    rows = []
+    for what, theirs in zip(("transformers serve --continuous-batching", "transformers serve"), times[1:], strict=True):
+        ratio = 1 / median_ratio(theirs, times[0])
+        rows.append(Row(f"{STREAMS} HTTP streams, ours / {what}", f"{ratio:.2f}×", "≥ 3×"))
+    speeds = [STREAMS * TOKENS / median(t) for t in times]
+    rows.append(Row("tokens/s in all: ours, theirs batching, theirs", ", ".join(f"{s:.0f}" for s in speeds)))
+    return rows
 
 
 def _together(ask) -> None:  # type: ignore[no-untyped-def]
@@ -82,11 +93,11 @@ def _ours() -> tuple[list[str], dict[str, str], int]:
     return [sys.executable, "-m", "millm_inference"], environment, port
 
 
-def _theirs(model: Path) -> tuple[list[str], dict[str, str], int]:
+def _theirs(model: Path, *options: str) -> tuple[list[str], dict[str, str], int]:
     port = _free_port()
     binary = str(Path(sys.executable).parent / "transformers")
     arguments = [binary, "serve", str(model), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    return [*arguments, "--continuous-batching"], {"HF_HUB_OFFLINE": "1"}, port
+    return [*arguments, *options], {"HF_HUB_OFFLINE": "1"}, port
 
 
 class Server:
