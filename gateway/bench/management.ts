@@ -72,6 +72,7 @@ async function fill({ client }: Database): Promise<void> {
 
 const random = (below: number) => Math.floor(Math.random() * below);
 
+let labelled = false;
 type Call = [name: string, request: () => { path: string; method?: string; body?: unknown }];
 const measured: Call[] = [
   ['list models', () => ({ path: '/models' })],
@@ -88,11 +89,23 @@ const measured: Call[] = [
   ['get feature', () => ({ path: `/saes/sae-0/features/${random(16_384)}` })],
   [
     'label by hand',
-    () => ({ path: `/saes/sae-3/features/${random(848)}/label`, method: 'PUT', body: { label: 'by hand' } }),
+    () => ({
+      path: `/saes/sae-0/features/${random(16_384)}/label`,
+      method: 'PUT',
+      body: { label: `by hand ${random(1_000)}` },
+    }),
   ],
   ['search: words', () => ({ path: `/saes/sae-0/features?search=${pick(random(16))}%20${pick(random(16))}` })],
   ['search: part of a word', () => ({ path: `/saes/sae-1/features?search=${pick(random(16)).slice(1, 4)}` })],
   ['search: rare', () => ({ path: `/saes/sae-2/features?search=number%20${random(16_384)}` })],
+  [
+    'search: just written',
+    () => {
+      labelled = !labelled;
+      const label = { path: `/saes/sae-0/features/${random(16_384)}/label`, method: 'PUT', body: { label: 'a heron' } };
+      return labelled ? label : { path: '/saes/sae-0/features?search=heron' };
+    },
+  ],
   ['search: index', () => ({ path: `/saes/sae-0/features?search=${random(16_384)}` })],
   ['list downloads', () => ({ path: '/downloads' })],
   ['settings', () => ({ path: '/config' })],

@@ -67,7 +67,9 @@ export function labelService({ features, saes, profileLabels }: LabelServiceOpti
         const message = `Feature index ${index} is out of range: the SAE "${saeId}" has features 0 to ${dSae - 1}.`;
         throw new AppError('INVALID_FEATURE_INDEX', message, { details: { index, d_sae: dSae } });
       }
-      return features.setLabel(saeId, index, label);
+      const row = await features.setLabel(saeId, index, label);
+      if (!row) throw new AppError('SAE_NOT_FOUND', `There is no SAE "${saeId}".`);
+      return row;
     },
 
     async exportAll(saeId: string) {

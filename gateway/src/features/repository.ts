@@ -1,7 +1,7 @@
 // Labels and statistics of features: thousands of rows per SAE, written in bulk, read by page or by key.
 import type { DatabaseClient } from '../storage/database.ts';
 import { labelCache } from './label-cache.ts';
-import { mergeBatch } from './merge.repository.ts';
+import { mergeBatch, writeLabel } from './merge.repository.ts';
 import { searchLabels } from './search.ts';
 
 export interface FeatureRow {
@@ -52,8 +52,8 @@ export function featureRepository(db: DatabaseClient) {
 
   /** Indices of what a search finds; a feature without a label is found by its number. */
   async function hits(saeId: string, search: string): Promise<number[]> {
-    const entry = await cache.get(saeId);
-    const found = searchLabels(entry.search(), search);
+    const [entry, labels] = [await cache.get(saeId), await cache.search(saeId)];
+    const found = searchLabels(labels, search);
     const number = /^\d{1,9}$/.test(search.trim()) ? Number(search) : -1;
     return entry.indices.includes(number) && !entry.labels.has(number) ? [number, ...found] : found;
   }
@@ -78,20 +78,11 @@ export function featureRepository(db: DatabaseClient) {
     find: (saeId: string, index: number): Promise<FeatureRow | null> =>
       db.featureLabel.findUnique({ where: { saeId_index: { saeId, index } } }),
 
-    /** One label, typed by a person. */
-    async setLabel(saeId: string, index: number, label: string | null): Promise<FeatureRow> {
-      const data = { label, source: label === null ? 'import' : 'user' };
-      const [before, row, sae] = await db.$transaction([
-        db.featureLabel.count({ where: { saeId, index } }),
-        db.featureLabel.upsert({
-          where: { saeId_index: { saeId, index } },
-          create: { saeId, index, ...data },
-          update: data,
-        }),
-        db.sae.update({ where: { id: saeId }, data: { updatedAt: new Date() }, select: { updatedAt: true } }),
-      ]);
-      await cache.put(saeId, index, label, before === 0, sae.updatedAt.getTime());
-      return row;
+    /** One label, typed by a person; null where the SAE is gone. */
+    async setLabel(saeId: string, index: number, label: string | null): Promise<FeatureRow | null> {
+      const written = await writeLabel(db, saeId, { index, label });
+      if (written) await cache.put(saeId, { index, label, versions: written.versions });
+      return written && written.row;
     },
 
     /** Adds to what is known, all or nothing; labels typed by a person stay, and are counted. */

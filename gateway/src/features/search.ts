@@ -11,6 +11,29 @@ export function searchable(labels: ReadonlyMap<number, string>): Searchable {
   return { indices, texts: indices.map((index) => (labels.get(index) ?? '').toLowerCase()) };
 }
 
+/** One label written or taken away (null), in place: as if prepared anew, without reading the others. */
+export function amend({ indices, texts }: Searchable, index: number, label: string | null): void {
+  const at = placeOf(indices, index);
+  const isHere = indices[at] === index;
+  if (label === null) {
+    if (isHere) [indices, texts].forEach((list) => list.splice(at, 1));
+    return;
+  }
+  if (!isHere) indices.splice(at, 0, index);
+  texts.splice(at, isHere ? 1 : 0, label.toLowerCase());
+}
+
+/** Where it is in an ascending list, or where it would be put. */
+export function placeOf(ascending: readonly number[], wanted: number): number {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ascending[middle] ?? 0) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** How well it fits: the words as typed at a beginning, as whole words, anywhere, or each of them in some form. */
 const [isIt, exact, beginning, wholeWords, anywhere, everyWord, no] = [0, 1, 2, 3, 4, 5, 6] as const;
 

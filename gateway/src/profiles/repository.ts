@@ -107,29 +107,36 @@ export function profileRepository(db: DatabaseClient) {
       return toRecord(row);
     },
 
-    /** With `active`, what the active configuration becomes in the same transaction. */
+    /** `before` is as it was read; with `active`, what the active configuration becomes in the same transaction. null: gone. */
     async update(
-      id: string,
+      before: ProfileRecord,
       { features, targets, ...change }: ProfileChange,
       active?: Steering,
-    ): Promise<ProfileRecord> {
-      const data: Prisma.ProfileUpdateInput = {
-        ...change,
-        ...(targets && { targets: targets as unknown as Prisma.InputJsonValue }),
-        ...(features && {
-          featureCount: features.length,
-          features: { deleteMany: {}, createMany: { data: features.map(toRow) } },
-        }),
-      };
-      const profile = () => db.profile.update({ where: { id }, data, include: withFeatures });
-      const row = await unique(async () => {
-        if (active === undefined) return profile();
-        const steering = active as Prisma.InputJsonValue;
-        const wanted = db.desiredState.updateMany({ where: { activeProfileId: id }, data: { steering } });
-        return (await db.$transaction([profile(), wanted]))[0];
+    ): Promise<ProfileRecord | null> {
+      const { id } = before;
+      const data = { ...change, ...(targets && { targets: targets as unknown as Prisma.InputJsonValue }) };
+      const wanted = (steering: Steering) =>
+        db.desiredState.updateMany({
+          where: { activeProfileId: id },
+          data: { steering: steering as Prisma.InputJsonValue },
+        });
+      const written = await orGone(async () => {
+        if (features === undefined) {
+          // One statement where an update that includes features takes five.
+          const write = db.profile.updateManyAndReturn({ where: { id }, data });
+          const [row] = active ? (await db.$transaction([write, wanted(active)]))[0] : await write;
+          return row ? { ...toSummary(row), document: row.document, features: before.features } : null;
+        }
+        const rewritten = { deleteMany: {}, createMany: { data: features.map(toRow) } };
+        const write = db.profile.update({
+          where: { id },
+          data: { ...data, featureCount: features.length, features: rewritten },
+          include: withFeatures,
+        });
+        return toRecord(active ? (await db.$transaction([write, wanted(active)]))[0] : await write);
       });
       all.invalidate();
-      return toRecord(row);
+      return written;
     },
 
     /** Deleting the active profile empties the active configuration with it. */
@@ -144,6 +151,15 @@ export function profileRepository(db: DatabaseClient) {
       all.invalidate();
     },
   };
+}
+
+async function orGone<T>(action: () => Promise<T>): Promise<T | null> {
+  try {
+    return await unique(action);
+  } catch (error) {
+    if (error instanceof Prisma.PrismaClientKnownRequestError && error.code === 'P2025') return null;
+    throw error;
+  }
 }
 
 async function unique<T>(action: () => Promise<T>): Promise<T> {

@@ -50,11 +50,7 @@ export function profileService({ profiles, desired, knownSaes, modelName, loaded
   const attached = async () => (await knownSaes()).filter((sae) => sae.attached);
   const around = async () => ({ attached: await attached(), modelName: (await loadedModel())?.name ?? null });
 
-  async function require(id: string): Promise<ProfileRecord> {
-    const profile = await profiles.get(id);
-    if (!profile) throw new AppError('PROFILE_NOT_FOUND', `There is no profile "${id}".`);
-    return profile;
-  }
+  const require = async (id: string): Promise<ProfileRecord> => found(id, await profiles.get(id));
 
   async function view<T extends ProfileSummary>(profile: T): Promise<ProfileView<T>> {
     return { profile, isActive: (await desired.get()).activeProfileId === profile.id };
@@ -68,7 +64,7 @@ export function profileService({ profiles, desired, knownSaes, modelName, loaded
     const profile = await require(id);
     refuseUnvalidated(profile, isAcknowledged);
     const steering = activeSteering(profile, steeringOf(profile, await around()).features);
-    if (profile.rung !== null && isAcknowledged) await profiles.update(id, { acknowledged: true });
+    if (profile.rung !== null && isAcknowledged) await profiles.update(profile, { acknowledged: true });
     await desired.update({ activeProfileId: id, ...(applySteering && { steering, steeringEnabled: true }) });
     return { view: await view(await require(id)), appliedSteering: applySteering };
   }
@@ -126,9 +122,10 @@ export function profileService({ profiles, desired, knownSaes, modelName, loaded
         ...(isEdited && { edited: true }),
       };
       const active = await reapplied({ ...profile, ...change });
-      const changed = await named(name ?? profile.name, () => profiles.update(id, change, active));
-      desired.written();
-      return view(changed);
+      const changed = await named(name ?? profile.name, () => profiles.update(profile, change, active));
+      const seen = await view(found(id, changed));
+      if (seen.isActive) desired.written();
+      return seen;
     },
 
     async remove(id: string): Promise<{ profile_id: string; was_active: boolean }> {
@@ -169,7 +166,7 @@ export function profileService({ profiles, desired, knownSaes, modelName, loaded
       for (let next = 2; name === undefined && taken.has(free); next += 1) free = `${copy.name} (copy ${next})`;
       const made = await create({ ...copy, name: free });
       return edited || made.profile.document !== null
-        ? view(await profiles.update(made.profile.id, { edited: true }))
+        ? view(found(made.profile.id, await profiles.update(made.profile, { edited: true })))
         : made;
     },
 
@@ -201,6 +198,11 @@ export function profileService({ profiles, desired, knownSaes, modelName, loaded
       return { ...steering, id: profile.id, modelName: profile.modelName };
     },
   };
+}
+
+function found(id: string, profile: ProfileRecord | null): ProfileRecord {
+  if (!profile) throw new AppError('PROFILE_NOT_FOUND', `There is no profile "${id}".`);
+  return profile;
 }
 
 function activeSteering(profile: ProfileRecord, features: Steering['features']): Steering | null {

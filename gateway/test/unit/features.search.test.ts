@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { searchLabels, searchable, stem } from '../../src/features/search.ts';
+import { amend, searchLabels, searchable, stem } from '../../src/features/search.ts';
 
 const labels = new Map([
   [5, 'Jokes about ducks'],
@@ -45,6 +45,20 @@ describe('searching labels', () => {
   it('takes nothing for everything, and odd characters for themselves', () => {
     expect(find(' ')).toHaveLength(6);
     for (const odd of ['\\', '"', '((', '%%%', '***']) expect(find(odd)).toEqual([]);
+  });
+
+  it('finds after edits in place what a fresh start would find', () => {
+    const edited = new Map(labels);
+    const amended = searchable(edited);
+    let state = 7;
+    const random = (below: number) => (state = (state * 48_271) % 2_147_483_647) % below;
+    for (let edit = 0; edit < 500; edit += 1) {
+      const [index, label] = [random(40), random(3) === 0 ? null : `Label ${random(10)}`];
+      if (label === null) edited.delete(index);
+      else edited.set(index, label);
+      amend(amended, index, label);
+      expect(amended).toEqual(searchable(edited));
+    }
   });
 
   it('is fast over many labels', () => {
