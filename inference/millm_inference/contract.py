@@ -117,28 +117,21 @@ class SaeOverrides(WireModel):
     k: int | None = None
 
 
-class SaeDescription(WireModel):
-    path: str
-    format: Annotated[
-        str,
+class SaeQuality(WireModel):
+    """
+    How well an SAE stands for what it reads, as its own files state it; null where they do not.
+    """
+
+    l0: Annotated[float | None, Field(description='Features active per token, on average.')] = None
+    explained_variance: Annotated[float | None, Field(description='1: the reconstruction is exact.')] = None
+    loss_recovered: Annotated[
+        float | None,
         Field(
-            description='saelens, gemma-scope, gemma-scope-2, llama-scope, dictionary-learning, sparsify, mistudio, mistudio-native, plain'
+            description="The model's loss with the reconstruction in place: 1 as without the SAE, 0 as with the place ablated."
         ),
-    ]
-    architecture: str
-    d_in: int
-    d_sae: int
-    d_out: int | None = None
-    hook: str | None = None
-    hook_out: str | None = None
-    layer: int | None = None
-    model: str | None = None
-    normalization: str
-    neuronpedia_id: str | None = None
-    size_bytes: int
-    content_hash: str = ''
-    warnings: list[str] = []
-    unknown_keys: list[str] = []
+    ] = None
+    dead_features: Annotated[int | None, Field(description='Features that never fired where that was counted.')] = None
+    sources: Annotated[list[str], Field(description='The files that were read for it.')] = []
 
 
 class AttachSaeRequest(WireModel):
@@ -567,6 +560,31 @@ class InspectSaeRequest(WireModel):
     overrides: SaeOverrides | None = None
 
 
+class SaeDescription(WireModel):
+    path: str
+    format: Annotated[
+        str,
+        Field(
+            description='saelens, gemma-scope, gemma-scope-2, llama-scope, dictionary-learning, sparsify, mistudio, mistudio-native, plain'
+        ),
+    ]
+    architecture: str
+    d_in: int
+    d_sae: int
+    d_out: int | None = None
+    hook: str | None = None
+    hook_out: str | None = None
+    layer: int | None = None
+    model: str | None = None
+    normalization: str
+    neuronpedia_id: str | None = None
+    size_bytes: int
+    content_hash: str = ''
+    warnings: list[str] = []
+    unknown_keys: list[str] = []
+    quality: SaeQuality | None = None
+
+
 class AttachedSae(WireModel):
     sae_id: str
     path: str
@@ -585,6 +603,7 @@ class AttachedSae(WireModel):
         Field(description='The ops this SAE can serve exactly.'),
     ] = []
     warnings: list[str] = []
+    quality: SaeQuality | None = None
 
 
 class FeatureGeometry(WireModel):

@@ -549,6 +549,36 @@ export interface components {
             warnings?: string[];
             /** @default [] */
             unknown_keys?: string[];
+            /** @default null */
+            quality?: components["schemas"]["SaeQuality"] | null;
+        };
+        /** @description How well an SAE stands for what it reads, as its own files state it; null where they do not. */
+        SaeQuality: {
+            /**
+             * @description Features active per token, on average.
+             * @default null
+             */
+            l0?: number | null;
+            /**
+             * @description 1: the reconstruction is exact.
+             * @default null
+             */
+            explained_variance?: number | null;
+            /**
+             * @description The model's loss with the reconstruction in place: 1 as without the SAE, 0 as with the place ablated.
+             * @default null
+             */
+            loss_recovered?: number | null;
+            /**
+             * @description Features that never fired where that was counted.
+             * @default null
+             */
+            dead_features?: number | null;
+            /**
+             * @description The files that were read for it.
+             * @default []
+             */
+            sources?: string[];
         };
         AttachSaeRequest: {
             sae_id: string;
@@ -581,6 +611,8 @@ export interface components {
             operations?: components["schemas"]["SteeringOp"][];
             /** @default [] */
             warnings?: string[];
+            /** @default null */
+            quality?: components["schemas"]["SaeQuality"] | null;
         };
         FeatureGeometry: {
             sae_id: string;

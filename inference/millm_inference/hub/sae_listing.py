@@ -17,6 +17,8 @@ TENSORS = (".safetensors", ".npz", ".pt", ".pth")
 NO_SAE = re.compile(
     r"sparsity\.safetensors|(model|optimizer|consolidated|adapter_model|pytorch_model).*|training_args.*"
 )
+# Beside the weights, and small: what `interpret/formats/quality.py` reads.
+FIGURES = ("quality.json", "eval_results.json", "sparsity.safetensors")
 CROSS_LAYER = re.compile(r"params_layer_\d+\.safetensors")
 
 
@@ -82,7 +84,8 @@ def _belongs_above(folder: str, folders: Mapping[str, Mapping[str, RemoteFile]])
 def _in_folder(folder: str, names: Mapping[str, RemoteFile], checkpoints: Mapping[str, RemoteFile]) -> FoundSae | None:
     def sae(format_: str, weights: RemoteFile, *configs: str) -> FoundSae:
         beside = [names[name] for name in configs if name in names]
-        return FoundSae(folder, format_, (*beside, weights), beside[0] if beside else None)
+        figures = [names[name] for name in FIGURES if name in names]
+        return FoundSae(folder, format_, (*beside, weights, *figures), beside[0] if beside else None)
 
     if "params.npz" in names:
         return sae("gemma-scope", names["params.npz"])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from millm_inference.contract import SaeQuality
 from millm_inference.interpret.columns import Columns
 from millm_inference.interpret.norms import Normalization, NormState, denormalize, normalize
 
@@ -64,6 +65,7 @@ class Sae:
     """False where the file lost a tensor the encoder needs: activations are approximate."""
     warnings: tuple[str, ...] = ()
     unknown_keys: tuple[str, ...] = ()
+    quality: SaeQuality | None = None
 
     decoder_norm: Tensor = field(init=False)
 

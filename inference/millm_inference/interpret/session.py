@@ -197,4 +197,5 @@ def _describe(attachment: Attachment) -> AttachedSae:
         content_hash=sae.content_hash,
         operations=list(attachment.operations),
         warnings=list(attachment.warnings),
+        quality=sae.quality,
     )

@@ -99,6 +99,14 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(paths, words):
     assert refused.value.code == "MODEL_INCOMPATIBLE"
 
 
+def test_an_sae_comes_with_the_small_files_that_state_its_quality():
+    names = ("cfg.json", "sae_weights.safetensors", "quality.json", "sparsity.safetensors")
+    files = listing(*(f"a/{name}" for name in (*names, "README.md", "labels.json")))
+    assert [f.path for f in select_sae(files, "a").files] == [f"a/{name}" for name in names]
+    (found,) = find_saes(listing("b/ae.pt", "b/eval_results.json"))
+    assert (found.config, [f.path for f in found.files]) == (None, ["b/ae.pt", "b/eval_results.json"])
+
+
 def test_an_sae_is_named_by_folder_file_or_being_the_only_one():
     files = listing("a/layer_1/params.npz", "a/layer_2/params.npz", "README.md")
     assert [f.path for f in select_sae(files, "a/layer_2").files] == ["a/layer_2/params.npz"]

@@ -230,7 +230,7 @@ def test_each_format_is_recognised_and_only_its_files_are_listed(hub, look, file
     seen = look("org/saes", "sae")
     (sae,) = seen.saes
     assert (sae.path, sae.format, sae.architecture, sae.d_in, sae.d_sae, sae.hook, sae.layer) == expected
-    assert not [f.path for f in seen.files if f.path.endswith(("sparsity.safetensors", "lm_config.json", "README.md"))]
+    assert not [f.path for f in seen.files if f.path.endswith(("lm_config.json", "README.md"))]
     assert sae.size_bytes == seen.size_bytes == sum(f.size_bytes for f in seen.files)
 
 

@@ -14,6 +14,7 @@ from millm_inference.interpret.content import content_hash
 from millm_inference.interpret.folds import fold_activation_norm
 from millm_inference.interpret.formats.files import refuse
 from millm_inference.interpret.formats.parsed import Parsed
+from millm_inference.interpret.formats.quality import read_quality
 from millm_inference.interpret.norms import NORMALIZATIONS
 from millm_inference.interpret.sae import ARCHITECTURES, Sae
 
@@ -36,6 +37,7 @@ def build(parsed: Parsed, overrides: SaeOverrides, path: Path, size_bytes: int) 
             normalization=parsed.normalization,
         )
     tensors = _checked(parsed)
+    quality = read_quality(path, tensors["W_enc"].shape[1], parsed.warnings)
     sae = Sae(
         architecture=parsed.architecture,  # type: ignore[arg-type]
         normalization=parsed.normalization,  # type: ignore[arg-type]
@@ -52,6 +54,7 @@ def build(parsed: Parsed, overrides: SaeOverrides, path: Path, size_bytes: int) 
         format=parsed.format,
         size_bytes=size_bytes,
         encodes_exactly=parsed.encodes_exactly,
+        quality=quality,
         warnings=tuple(parsed.warnings),
         unknown_keys=tuple(parsed.unknown_keys),
         **tensors,  # type: ignore[arg-type]

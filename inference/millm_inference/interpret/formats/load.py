@@ -59,4 +59,5 @@ def describe_sae(path: str | Path, overrides: SaeOverrides | None = None) -> Sae
         content_hash=sae.content_hash,
         warnings=list(sae.warnings),
         unknown_keys=list(sae.unknown_keys),
+        quality=sae.quality,
     )

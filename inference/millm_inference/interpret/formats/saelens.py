@@ -29,7 +29,7 @@ IRRELEVANT = {
     "dtype", "device", "prepend_bos", "context_size", "dataset_path", "dataset_trust_remote_code", "model_class_name",
     "model_from_pretrained_kwargs", "sae_lens_training_version", "finetuning_scaling_factor", "seqpos_slice",
     "exclude_special_tokens", "training_tokens", "training_architecture", "training_architecture_details",
-    "sae_lens_release", "neuronpedia_layer",
+    "sae_lens_release", "neuronpedia_layer", "num_dead_features",
 }  # fmt: skip
 
 
