@@ -9,10 +9,15 @@ import { createFakeFeed } from './fake/feed.ts';
 import type { FakeFeed } from './fake/feed.ts';
 import { createFakeHub } from './fake/hub.ts';
 import type { FakeHub } from './fake/hub.ts';
-import { decode, encode, tokenText, vocabSize } from './fake/tokenizer.ts';
+import { failure } from './fake/failure.ts';
+import { readJson, sendError, sendJson } from './fake/http.ts';
+import { contextLength, describeModel, loadedModel } from './fake/models.ts';
+import { contrast, embed, geometry, readActivations } from './fake/readings.ts';
+import { attachedSae, requireIndex } from './fake/saes.ts';
 import { generateScript } from './fake/script.ts';
 import type { Scenario } from './fake/script.ts';
 import { writeStream } from './fake/stream.ts';
+import { decode, encode, promptText, tokenText } from './fake/tokenizer.ts';
 
 export type { Scenario } from './fake/script.ts';
 
@@ -43,8 +48,6 @@ export interface FakeInference {
   close(): Promise<void>;
 }
 
-const dSae = 4096;
-const contextLength = 2048;
 const metricsMs = 2_000;
 
 export async function startFakeInference(port = 0): Promise<FakeInference> {
@@ -56,7 +59,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
 
   const server = createServer((request, response) => {
     void handle(request, response).catch((error: unknown) => {
-      if (!response.headersSent) sendError(response, toBody(error));
+      if (!response.headersSent) sendError(response, error);
       else response.destroy();
     });
   });
@@ -76,7 +79,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     running: 0,
     cancelled: 0,
     feed: createFakeFeed(() => fake.state()),
-    hub: createFakeHub(failure, (download) => fake.feed.download(download)),
+    hub: createFakeHub((download) => fake.feed.download(download)),
     state: () => ({
       instance_id: instanceId,
       model,
@@ -133,7 +136,12 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
 
   async function answer(path: string, body: Record<string, unknown>): Promise<unknown> {
     const feature = /^\/saes\/([^/]+)\/features\/(\d+)$/.exec(path);
-    if (feature) return geometry(decodeURIComponent(feature[1] ?? ''), Number(feature[2]));
+    if (feature) {
+      const [saeId, index] = [decodeURIComponent(feature[1] ?? ''), Number(feature[2])];
+      requireSae(saeId);
+      requireIndex(index);
+      return geometry(saeId, index);
+    }
     switch (path) {
       case '/health':
         return { status: 'ok', instance_id: instanceId, version: 'fake', device: 'cpu', uptime_s: process.uptime() };
@@ -158,6 +166,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
         fake.feed.say();
         return fake.state();
       case '/embeddings':
+        requireModel(String(body['model_id']));
         return embed(body as unknown as Schemas['EmbedRequest']);
       case '/tokenize': {
         requireModel(String(body['model_id']));
@@ -168,8 +177,12 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
         requireModel(String(body['model_id']));
         return { text: decode(body['token_ids'] as number[]) };
       case '/activations':
+        requireModel(String(body['model_id']));
+        requireSae((body as Schemas['ReadActivationsRequest']).activations.sae_id);
         return readActivations(body as Schemas['ReadActivationsRequest']);
       case '/activations/contrast':
+        requireModel(String(body['model_id']));
+        requireSae(String(body['sae_id']));
         return contrast(body as Schemas['ContrastRequest']);
       default:
         throw failure('VALIDATION_ERROR', `The fake has no route ${path}.`);
@@ -200,23 +213,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
       say('failed', 'The fake cannot load this model.');
       throw failure('MODEL_INCOMPATIBLE', 'The fake cannot load this model.');
     }
-    const loaded: Schemas['LoadedModel'] = {
-      model_id: request.model_id,
-      path: request.path,
-      architecture: 'LlamaForCausalLM',
-      parameters: 134_515_008,
-      dtype: 'float32',
-      quantization: null,
-      device: 'cpu',
-      context_length: contextLength,
-      hidden_size: 576,
-      layers: 30,
-      vocab_size: vocabSize,
-      memory_bytes: 540_000_000,
-      has_chat_template: true,
-      default_sampling: {},
-      load_seconds: fake.loadDelayMs / 1000,
-    };
+    const loaded = loadedModel(request, fake.loadDelayMs);
     if (loadedBy === instanceId) {
       model = loaded;
       saes = [];
@@ -228,21 +225,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
 
   function attach(request: Schemas['AttachSaeRequest']): Schemas['AttachedSae'] {
     if (!model) throw failure('MODEL_NOT_LOADED', 'No model is loaded.');
-    if (request.path.includes('broken')) throw failure('SAE_INCOMPATIBLE', 'The SAE is 768 wide, the model 576.');
-    const sae: Schemas['AttachedSae'] = {
-      sae_id: request.sae_id,
-      path: request.path,
-      format: 'saelens',
-      architecture: 'jumprelu',
-      d_in: 576,
-      d_sae: dSae,
-      hook: `blocks.${layerOf(request)}.hook_resid_post`,
-      layer: layerOf(request),
-      model: model.model_id,
-      memory_bytes: 9_440_000,
-      operations: ['add', 'clamp', 'clamp_range', 'multiply', 'ablate', 'ablate_direction', 'orthogonal', 'norm_add'],
-      warnings: [],
-    };
+    const sae = attachedSae(request, model.model_id);
     saes = [...saes.filter((known) => known.sae_id !== sae.sae_id), sae];
     fake.feed.say();
     return sae;
@@ -259,9 +242,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
   function setMonitor(body: Schemas['MonitorState']): Schemas['MonitorState'] {
     for (const watch of body.watches) {
       requireSae(watch.sae_id);
-      for (const index of watch.features ?? []) {
-        if (index >= dSae) throw failure('INVALID_FEATURE_INDEX', `Index ${index} is out of range.`);
-      }
+      watch.features?.forEach(requireIndex);
     }
     return fake.feed.setMonitor(body);
   }
@@ -309,128 +290,10 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
     }
   }
 
-  function embed(request: Schemas['EmbedRequest']): Schemas['EmbedResponse'] {
-    requireModel(request.model_id);
-    const ids = request.inputs.map((input) => input.token_ids ?? encode(input.text ?? ''));
-    return {
-      vectors: ids.map((tokens) => unit(Array.from({ length: 8 }, (_, d) => Math.sin(d + sum(tokens))))),
-      prompt_tokens: sum(ids.map((tokens) => tokens.length)),
-    };
-  }
-
-  function readActivations(request: Schemas['ReadActivationsRequest']): Schemas['ReadActivationsResponse'] {
-    requireModel(request.model_id);
-    requireSae(request.activations.sae_id);
-    const ids = encode(promptText(request.prompt));
-    const chosen = request.activations.features ?? [];
-    const indices =
-      chosen.length > 0 ? chosen : Array.from({ length: request.activations.top_k ?? 1 }, (_, k) => k + 1);
-    return {
-      tokens: ids.map((token_id, position) => ({
-        position,
-        token_id,
-        token: tokenText(token_id),
-        sae_id: request.activations.sae_id,
-        features: indices.map((index, k) => ({ index, value: 10 - k })),
-      })),
-    };
-  }
-
-  function contrast(request: Schemas['ContrastRequest']): Schemas['ContrastResponse'] {
-    requireModel(request.model_id);
-    requireSae(request.sae_id);
-    const features = Array.from({ length: Math.min(request.limit ?? 20, 5) }, (_, k) => ({
-      index: k + 1,
-      mean_a: 5 - k,
-      mean_b: 0.5,
-      effect_size: 2 - k / 10,
-      auroc: 0.95 - k / 100,
-    }));
-    return { features, texts_a: request.a.length, texts_b: request.b.length };
-  }
-
-  function geometry(saeId: string, index: number): Schemas['FeatureGeometry'] {
-    requireSae(saeId);
-    if (index >= dSae) throw failure('INVALID_FEATURE_INDEX', `Index ${index} is out of range.`);
-    return {
-      sae_id: saeId,
-      index,
-      decoder_norm: 1,
-      promoted: [{ token_id: 1, token: ' sea', value: 0.9 }],
-      suppressed: [{ token_id: 2, token: ' land', value: -0.8 }],
-      nearest: [{ index: (index + 1) % dSae, cosine: 0.5 }],
-    };
-  }
-
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   fake.port = (server.address() as AddressInfo).port;
   fake.url = `http://127.0.0.1:${fake.port}`;
   return fake;
-}
-
-/** The override, or what the folder is called, or 15. */
-const layerOf = ({ path, overrides }: Schemas['AttachSaeRequest']) =>
-  overrides?.layer ?? Number(/layer_(\d+)/.exec(path)?.[1] ?? 15);
-
-function promptText(prompt: Schemas['Prompt']): string {
-  if (prompt.type === 'text') return prompt.text;
-  if (prompt.type === 'tokens') return decode(prompt.token_ids);
-  return prompt.messages.map((message) => `${String(message['role'])}: ${String(message['content'])}\n`).join('');
-}
-
-function describeModel(path: string): Schemas['ModelDescription'] {
-  return {
-    path,
-    format: path.endsWith('.gguf') ? 'gguf' : 'safetensors',
-    architecture: 'LlamaForCausalLM',
-    size_bytes: 145_000_000,
-    parameters: 134_515_008,
-    context_length: contextLength,
-    hidden_size: 576,
-    layers: 30,
-    has_chat_template: true,
-  };
-}
-
-class Failure extends Error {
-  readonly body: Schemas['ErrorBody'];
-  constructor(body: Schemas['ErrorBody']) {
-    super(body.message);
-    this.body = body;
-  }
-}
-
-function failure(code: Schemas['ErrorCode'], message: string, details: Record<string, unknown> = {}): Failure {
-  return new Failure({ code, message, param: null, details });
-}
-
-const toBody = (error: unknown): Schemas['ErrorBody'] =>
-  error instanceof Failure ? error.body : { code: 'INTERNAL_ERROR', message: String(error), param: null, details: {} };
-
-const statuses: Partial<Record<Schemas['ErrorCode'], number>> = { QUEUE_FULL: 503, INTERNAL_ERROR: 500 };
-
-function sendError(response: ServerResponse, body: Schemas['ErrorBody']): void {
-  response.writeHead(statuses[body.code] ?? 400, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(body));
-}
-
-function sendJson(response: ServerResponse, body: unknown): void {
-  response.writeHead(200, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(body));
-}
-
-async function readJson(request: IncomingMessage, onBody: (text: string) => void): Promise<Record<string, unknown>> {
-  let text = '';
-  request.setEncoding('utf8');
-  for await (const piece of request) text += String(piece);
-  onBody(text);
-  return text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
-}
-
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-function unit(vector: number[]): number[] {
-  const norm = Math.hypot(...vector);
-  return vector.map((value) => value / norm);
 }
 
 if (import.meta.main) {

@@ -8,6 +8,9 @@ import { encode } from '../fake/tokenizer.ts';
 const db = useDatabase();
 const hi = { model: modelName, messages: [{ role: 'user' as const, content: 'hi' }] };
 const text = { model: modelName, prompt: 'Once upon a time' };
+interface Watched {
+  choices: { millm: { activations: { features: unknown[] }[] } }[];
+}
 const tools = ['get_weather', 'get_time'].map((name) => ({
   type: 'function' as const,
   function: { name, parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } },
@@ -136,9 +139,20 @@ describe('completions', () => {
     const ask = { ...text, steering: { features: [{ index: 7, strength: 5 }] }, activations: { top_k: 1 } };
     const response = await v1('/completions', ask);
     expect(response.headers.get('x-millm-steering')).toBe(fake.requests.at(-1)?.steering?.fingerprint);
-    const { choices } = (await response.json()) as { choices: { millm: { activations: { features: unknown[] }[] } }[] };
+    const { choices } = (await response.json()) as Watched;
     expect(choices[0]?.millm.activations[0]?.features).toEqual([
       { index: 1, value: 8, label: 'feature 1 about numbers' },
+    ]);
+  });
+
+  it('tells a feature once that is both chosen and among the strongest', async () => {
+    const { v1 } = await startStack(db.database);
+    const response = await v1('/completions', { ...text, activations: { top_k: 2, features: [2, 7] } });
+    const { choices } = (await response.json()) as Watched;
+    expect(choices[0]?.millm.activations[0]?.features).toMatchObject([
+      { index: 2, value: 7 },
+      { index: 7, value: 1.5 },
+      { index: 1, value: 8 },
     ]);
   });
 

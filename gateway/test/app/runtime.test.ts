@@ -194,7 +194,10 @@ describe('activations without generating', () => {
     const read = await api('POST', '/activations', { text: 'the sea', features: [3] });
     expect(read.body.data).toMatchObject({
       sae_id: 'demo',
-      tokens: [{ token: 'the', features: [{ index: 3, value: 10, label: 'feature 3 about calm' }] }, { token: ' sea' }],
+      tokens: [
+        { token: 'the', features: [{ index: 3, value: 1.5, label: 'feature 3 about calm' }] },
+        { token: ' sea' },
+      ],
     });
     expect((await api('POST', '/activations', { messages: hi.messages })).status).toBe(200);
     expect((await api('POST', '/activations', {})).status).toBe(422);

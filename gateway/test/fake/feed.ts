@@ -1,7 +1,7 @@
 // The fake's feed: numbered events in a ring, snapshots, resuming; and what is watched, read from the tokens it generates.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Schemas } from '../../src/inference/contract.ts';
-import { activationsAt } from './script.ts';
+import { activationsAt } from './readings.ts';
 import { tokenText } from './tokenizer.ts';
 
 type FeedEvent = Schemas['FeedEvent'];
@@ -75,9 +75,7 @@ export function createFakeFeed(state: () => Schemas['RuntimeState']) {
     read(requestId: string, choice: number, tokenId: number, position: number, prompt: boolean): void {
       const piece = tokenText(tokenId);
       for (const watch of watches) {
-        for (const entry of activationsAt({ activations: watch }, piece, position)) {
-          frames.push({ request_id: requestId, choice, prompt, ...entry });
-        }
+        frames.push({ request_id: requestId, choice, prompt, ...activationsAt(watch, piece, position) });
       }
       if (frames.length > 0) timer ??= setTimeout(handOver, batchMs);
     },

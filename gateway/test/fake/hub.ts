@@ -1,6 +1,8 @@
 // The hub as the scripted sidecar sees it. A repository's name says how it behaves: `gated`, `missing`, `failing`, `slow`;
 // everything else is downloaded in a moment.
 import type { Schemas } from '../../src/inference/contract.ts';
+import { failure } from './failure.ts';
+import { describeSae } from './saes.ts';
 
 export interface FakeHub {
   downloads: Map<string, Schemas['DownloadState']>;
@@ -16,13 +18,11 @@ export interface FakeHub {
   restart(): void;
 }
 
-type Failure = (code: Schemas['ErrorCode'], message: string) => Error;
-
 const size = 1_000_000;
 const folder = (repoId: string, path: string | null | undefined) =>
   `/cache/${repoId.replaceAll('/', '--')}${path ? `/${path}` : ''}`;
 
-export function createFakeHub(failure: Failure, publish: (download: Schemas['DownloadState']) => void): FakeHub {
+export function createFakeHub(publish: (download: Schemas['DownloadState']) => void): FakeHub {
   let seq = Date.now();
 
   function change(id: string, update: Partial<Schemas['DownloadState']>): Schemas['DownloadState'] {
@@ -120,7 +120,7 @@ export function createFakeHub(failure: Failure, publish: (download: Schemas['Dow
         hub.deleted.push(String(body['path']));
         return { freed_bytes: size };
       }
-      if (path === '/saes/inspect') return describeSae(String(body['path']), failure);
+      if (path === '/saes/inspect') return describeSae(String(body['path']));
       return undefined;
     },
     restart: () => hub.downloads.clear(),
@@ -148,19 +148,4 @@ function registry(query: URLSearchParams): Schemas['RegistryPage'] {
   );
   const skip = Number(query.get('skip') ?? 0);
   return { items: found.slice(skip, skip + Number(query.get('limit') ?? 50)), total: found.length };
-}
-
-function describeSae(path: string, failure: Failure): Schemas['SaeDescription'] {
-  if (path.includes('broken')) throw failure('SAE_INCOMPATIBLE', 'The fake cannot read this SAE.');
-  const layer = Number(/layer_(\d+)/.exec(path)?.[1] ?? 15);
-  return {
-    path,
-    format: 'saelens',
-    architecture: 'jumprelu',
-    ...{ d_in: 576, d_sae: 4096, layer, hook: `blocks.${layer}.hook_resid_post` },
-    normalization: 'none',
-    neuronpedia_id: 'smollm2-135m/15-res-4k',
-    size_bytes: 9_440_000,
-    model: 'HuggingFaceTB/SmolLM2-135M-Instruct',
-  };
 }

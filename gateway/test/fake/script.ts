@@ -1,7 +1,8 @@
 // What the fake says to a request, as the events of the contract.
 import type { Schemas } from '../../src/inference/contract.ts';
-import { encode, tokenId, tokenText } from './tokenizer.ts';
+import { activationsAt } from './readings.ts';
 import { sampleOf } from './schema-sample.ts';
+import { tokenId, tokenText } from './tokenizer.ts';
 
 export type Scenario =
   | 'plain'
@@ -125,7 +126,7 @@ function choiceEvents(
       logprobs: logprobs === null ? [] : [logprobOf(piece, logprobs)],
       activations: pending,
     });
-    pending = activationsAt(request, piece, promptLength + used);
+    pending = readAt(request, piece, promptLength + used);
     used += 1;
     text += piece;
     if (cut) {
@@ -158,17 +159,8 @@ export function logprobOf(piece: string, count: number): Schemas['TokenLogprob']
   return { token_id: tokenId(piece), token: piece, bytes: bytes(piece), logprob: -0.125, top, special: false };
 }
 
-export function activationsAt(
-  request: Pick<Schemas['GenerateRequest'], 'activations'>,
-  piece: string,
-  position: number,
-): Schemas['ActivationEntry'][] {
-  const ask = request.activations;
-  if (!ask) return [];
-  const top = Array.from({ length: ask.top_k ?? 0 }, (_, rank) => ({ index: rank + 1, value: 8 - rank }));
-  const chosen = (ask.features ?? []).map((feature) => ({ index: feature, value: 1.5 }));
-  return [{ position, token_id: tokenId(piece), token: piece, sae_id: ask.sae_id, features: [...chosen, ...top] }];
-}
+const readAt = ({ activations }: Schemas['GenerateRequest'], piece: string, position: number) =>
+  activations ? [activationsAt(activations, piece, position)] : [];
 
 function promptEvent(request: Schemas['GenerateRequest'], ids: number[]): Schemas['PromptEvent'] {
   const texts = ids.map(tokenText);
@@ -180,10 +172,6 @@ function promptEvent(request: Schemas['GenerateRequest'], ids: number[]): Schema
       ...logprobOf(text, wanted ?? 0),
       ...(position === 0 && { logprob: null, top: [] }),
     })),
-    activations: request.activations?.prompt
-      ? texts.flatMap((text, position) => activationsAt(request, text, position))
-      : [],
+    activations: request.activations?.prompt ? texts.flatMap((text, position) => readAt(request, text, position)) : [],
   };
 }
-
-export { encode };

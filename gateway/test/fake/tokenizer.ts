@@ -1,4 +1,5 @@
 // Words as tokens, with ids that stay the same from run to run.
+import type { Schemas } from '../../src/inference/contract.ts';
 
 export const vocabSize = 49_152;
 const texts = new Map<number, string>();
@@ -17,3 +18,9 @@ export function tokenId(text: string): number {
 
 export const tokenText = (id: number) => texts.get(id) ?? `<${id}>`;
 export const decode = (ids: readonly number[]) => ids.map(tokenText).join('');
+
+export function promptText(prompt: Schemas['Prompt']): string {
+  if (prompt.type === 'text') return prompt.text;
+  if (prompt.type === 'tokens') return decode(prompt.token_ids);
+  return prompt.messages.map((message) => `${String(message['role'])}: ${String(message['content'])}\n`).join('');
+}
