@@ -5348,6 +5348,18 @@ export interface components {
             duration_ms: number;
             steering: string;
         };
+        SaeQualityInput: {
+            /** @description Features active per token, on average. */
+            l0: number | null;
+            /** @description 1: the reconstruction is exact. */
+            explained_variance: number | null;
+            /** @description The model's loss: 1 as without the SAE, 0 as with the place ablated. */
+            loss_recovered: number | null;
+            /** @description Features that never fired where that was counted. */
+            dead_features: number | null;
+            /** @description The files that state it. */
+            sources: string[];
+        };
         SaeInput: {
             id: string;
             name: string;
@@ -5372,6 +5384,8 @@ export interface components {
             download_id: string | null;
             size_bytes: number | null;
             memory_bytes: number | null;
+            /** @description As its own files state it; null where they do not. */
+            quality: components["schemas"]["SaeQualityInput"] | null;
             error: string | null;
             created_at: string;
         };
@@ -6224,6 +6238,18 @@ export interface components {
             duration_ms: number;
             steering: string;
         };
+        SaeQuality: {
+            /** @description Features active per token, on average. */
+            l0: number | null;
+            /** @description 1: the reconstruction is exact. */
+            explained_variance: number | null;
+            /** @description The model's loss: 1 as without the SAE, 0 as with the place ablated. */
+            loss_recovered: number | null;
+            /** @description Features that never fired where that was counted. */
+            dead_features: number | null;
+            /** @description The files that state it. */
+            sources: string[];
+        };
         Sae: {
             id: string;
             name: string;
@@ -6248,6 +6274,8 @@ export interface components {
             download_id: string | null;
             size_bytes: number | null;
             memory_bytes: number | null;
+            /** @description As its own files state it; null where they do not. */
+            quality: components["schemas"]["SaeQuality"] | null;
             error: string | null;
             created_at: string;
         };

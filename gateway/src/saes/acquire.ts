@@ -82,7 +82,7 @@ export function saeAcquisition({ saes, models, downloads, client, hubToken, log 
     info: {
       ...{ format: rest.format, normalization: rest.normalization, hook_out: rest.hook_out ?? null },
       ...{ neuronpedia_id: rest.neuronpedia_id ?? null, model: rest.model ?? null },
-      ...{ content_hash: rest.content_hash ?? '', warnings: rest.warnings ?? [] },
+      ...{ content_hash: rest.content_hash ?? '', warnings: rest.warnings ?? [], quality: rest.quality ?? null },
     },
   });
 

@@ -2,6 +2,19 @@ import { z } from 'zod';
 import { pathInRepository, repository } from '../downloads/schemas.ts';
 import type { SaeView } from './service.ts';
 
+const saeQuality = z
+  .object({
+    l0: z.number().nullable().describe('Features active per token, on average.'),
+    explained_variance: z.number().nullable().describe('1: the reconstruction is exact.'),
+    loss_recovered: z
+      .number()
+      .nullable()
+      .describe("The model's loss: 1 as without the SAE, 0 as with the place ablated."),
+    dead_features: z.int().nullable().describe('Features that never fired where that was counted.'),
+    sources: z.array(z.string()).describe('The files that state it.'),
+  })
+  .meta({ id: 'SaeQuality' });
+
 export const saeWire = z
   .object({
     id: z.string(),
@@ -25,6 +38,7 @@ export const saeWire = z
     download_id: z.string().nullable(),
     size_bytes: z.number().nullable(),
     memory_bytes: z.number().nullable(),
+    quality: saeQuality.nullable().describe('As its own files state it; null where they do not.'),
     error: z.string().nullable(),
     created_at: z.string(),
   })
@@ -111,6 +125,8 @@ const formatOf = (info: unknown) => {
   return typeof format === 'string' ? format : null;
 };
 
+const qualityOf = (info: unknown) => saeQuality.safeParse((info as { quality?: unknown } | null)?.quality).data ?? null;
+
 export function toWire({
   row,
   attached,
@@ -141,6 +157,7 @@ export function toWire({
     download_id: row.downloadId,
     size_bytes: row.sizeBytes === null ? null : Number(row.sizeBytes),
     memory_bytes: attached?.memory_bytes ?? null,
+    quality: qualityOf(attached?.quality ? attached : row.info),
     error,
     created_at: row.createdAt.toISOString(),
   };

@@ -74,11 +74,15 @@ export function saeService({ saes, models, desired, runtime, download = () => nu
   /** What only the sidecar knew of it stays known when it is detached. */
   async function remember(row: SaeRow): Promise<void> {
     const seen = attachedNow(row.id);
-    if (!seen || (row.dIn !== null && row.architecture !== null)) return;
-    const { architecture, d_in: dIn, d_sae: dSae } = seen;
+    if (!seen) return;
+    const { architecture, d_in: dIn, d_sae: dSae, quality } = seen;
     // An override moved it; where it was trained is not known then.
     const place = row.overrides === null ? { layer: seen.layer, hook: seen.hook } : {};
-    await saes.update(row.id, { architecture, dIn, dSae, ...place });
+    const isFirst = row.dIn === null || row.architecture === null;
+    await saes.update(row.id, {
+      ...(isFirst && { architecture, dIn, dSae, ...place }),
+      ...(quality && { info: { ...(row.info as object | null), quality } }),
+    });
   }
 
   async function check(row: SaeRow, layer: number | null): Promise<Compatibility> {

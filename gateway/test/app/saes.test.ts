@@ -65,6 +65,20 @@ describe('SAEs', () => {
     });
   });
 
+  it('state the quality that their own files do, attached or not, and nothing where those do not', async () => {
+    const stack = await startStack(db.database);
+    const measured = { l0: 36.78, explained_variance: 0.8571, loss_recovered: 0.9707, dead_features: 16 };
+    expect(await sae(stack, 'demo')).toMatchObject({ attached: true, quality: measured });
+    await stack.api('POST', '/saes/demo/detach');
+    expect(await sae(stack, 'demo')).toMatchObject({ attached: false, quality: measured });
+    await Promise.all([10, 12].map((layer) => get(stack, layer)));
+    expect(await sae(stack, saeId(10))).toMatchObject({
+      attached: false,
+      quality: { l0: 40, explained_variance: null, dead_features: 7, sources: ['cfg.json', 'sparsity.safetensors'] },
+    });
+    expect(await sae(stack, saeId(12))).toMatchObject({ quality: null });
+  });
+
   it('are refused with every reason when they do not fit', async () => {
     const stack = await startStack(db.database);
     await db.database.client.sae.create({

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -60,6 +61,14 @@ def test_a_steered_answer_differs_says_so_and_leaves_its_neighbours_alone(client
     fingerprint = raw.headers["x-millm-steering"]
     assert fingerprint != "none"
     assert raw.parse().usage.model_extra["millm"]["steering"] == fingerprint
+
+
+def test_the_sae_states_the_quality_that_was_measured(stack):
+    measured = json.loads((REPOSITORY / "inference/demo/sae/quality.json").read_text())
+    quality = httpx.get(f"{stack.base}/api/saes/demo").json()["data"]["quality"]
+    for name in ("l0", "explained_variance", "loss_recovered"):
+        assert quality[name] == measured["all"][name]
+    assert quality["dead_features"] == measured["dead_features"]
 
 
 def test_every_recorded_example_says_what_its_record_says(client, examples):

@@ -27,6 +27,28 @@ test('SAEs of a repository are chosen, downloaded and attached beside one anothe
   await expect(tenth).toHaveCount(0);
 });
 
+test('each SAE shows the quality that its files state, and says what they do not', async ({ page, stack }) => {
+  for (const layer of [10, 12])
+    await stack.api('POST', '/saes', { repo_id: 'some/saes', path: `layer_${layer}_residual` });
+  await page.goto('/saes');
+  const quality = (name: string) =>
+    page
+      .getByTestId(row)
+      .filter({ hasText: name })
+      .getByLabel(/^Quality of/)
+      .locator('div');
+  await expect(quality('demo')).toHaveText([
+    /L0\s*36.8 per token/,
+    /Explained variance\s*85.7 %/,
+    /Loss recovered\s*97.1 %/,
+    /Dead features\s*16 of 4,096/,
+    /Stated in\s*quality.json/,
+  ]);
+  await expect(quality('layer_10').nth(1)).toHaveText(/Explained variance\s*not stated/);
+  await expect(page.getByTestId(row).filter({ hasText: 'layer_12' })).toContainText('Quality not stated in its files');
+  await expectAccessible(page);
+});
+
 test('another layer is checked before it is attached there', async ({ page, stack }) => {
   await stack.api('POST', '/saes/demo/detach');
   await page.goto('/saes');

@@ -51,6 +51,7 @@ export function sampleSae(fields: Partial<Sae> = {}): Sae {
     download_id: null,
     size_bytes: 9_453_312,
     memory_bytes: 18_900_000,
+    quality: null,
     error: null,
     created_at: '2026-01-01T00:00:00Z',
     ...fields,

@@ -6,6 +6,7 @@ import {
   formatDuration,
   formatMoment,
   formatParameters,
+  formatPercent,
   formatStrength,
 } from './format.ts';
 
@@ -18,6 +19,8 @@ it('writes numbers with their units', () => {
   expect(formatDensity(0.0021)).toBe('0.21 %');
   expect(formatDensity(0.00001)).toBe('<0.01 %');
   expect(formatDensity(0.123)).toBe('12.3 %');
+  expect(formatPercent(0.8571)).toBe('85.7 %');
+  expect(formatPercent(-0.02)).toBe('-2.0 %');
   expect(formatStrength(31.5)).toBe('+31.5');
   expect(formatStrength(-40)).toBe('−40');
   expect(formatStrength(0)).toBe('0');

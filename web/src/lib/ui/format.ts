@@ -21,6 +21,11 @@ export function formatParameters(count: number): string {
   return formatCount(count);
 }
 
+/** A share of one, which can be negative. */
+export function formatPercent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}
+
 export function formatDensity(density: number): string {
   const percent = density * 100;
   if (percent > 0 && percent < 0.01) return '<0.01 %';
