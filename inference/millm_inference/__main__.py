@@ -10,6 +10,7 @@ import uvicorn
 
 from millm_inference import logs
 from millm_inference.settings import Settings, read_settings
+from millm_inference.watchdog import Watchdog
 
 
 def main() -> int:
@@ -43,6 +44,10 @@ def main() -> int:
             timeout_keep_alive=75,
         )
     )
+    runtime = app.state.runtime
+    Watchdog(
+        settings.hang_timeout_s, {"engine": runtime.engine_busy_since, "event loop": lambda: runtime.loop_seen}
+    ).start()
     server.run()
     return 0 if server.started else 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from millm_inference import __version__
 from millm_inference.contract import DownloadEvent
 from millm_inference.errors import SidecarError
+from millm_inference.fatal import end_device_lost
+from millm_inference.memory import outcome_of
 from millm_inference.request_log import RequestLog
 from millm_inference.routes import activations, embeddings, feed, generate, health, hub, models, saes, tokens
 from millm_inference.runtime import Runtime
@@ -59,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         ticking = asyncio.create_task(_tick(runtime))
         yield
         ticking.cancel()
+        runtime.loop_seen = None
         downloads.close()
         await run_in_threadpool(runtime.shutdown)
         log.info("sidecar:stopped")
@@ -79,14 +83,16 @@ async def _tick(runtime: Runtime) -> None:
     """Hand watched frames on every 50 ms and metrics every 2 s; a failing turn is logged and the next one tried."""
     turn = 0
     while True:
+        runtime.loop_seen = time.monotonic()
         await asyncio.sleep(0.05)
         turn += 1
         try:
             runtime.say_frames()
             if turn % 40 == 0:
                 runtime.say_metrics()
-        except Exception:
+        except Exception as error:
             log.exception("feed:tick-failed")
+            _end_if_device_lost(error)
 
 
 async def _known(_: Request, error: Exception) -> JSONResponse:
@@ -104,4 +110,10 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _unknown(request: Request, error: Exception) -> JSONResponse:
     log.exception("sidecar:unexpected", path=request.url.path, error=repr(error))
+    _end_if_device_lost(error)
     return await _known(request, SidecarError("INTERNAL_ERROR", "The sidecar failed unexpectedly; its log says why."))
+
+
+def _end_if_device_lost(error: Exception) -> None:
+    if outcome_of(error) == "device_lost":
+        end_device_lost()

@@ -108,6 +108,8 @@ def load_model(
     except SidecarError:
         raise
     except Exception as error:  # foreign files, several parsers: whatever they raise, the file is wrong
+        if outcome_of(error) == "device_lost":
+            raise
         if outcome_of(error) == "out_of_memory":
             raise SidecarError(
                 "INSUFFICIENT_MEMORY", f"The model does not fit into the memory of {device}. {ADVICE}"

@@ -22,6 +22,8 @@ def outcome_of(error: BaseException) -> Outcome:
     text = str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
         return "out_of_memory"
+    if "no kernel image" in text:  # built for other GPUs: another process would find the same
+        return "failed"
     if isinstance(error, torch.AcceleratorError) or "CUDA error" in text:
         return "device_lost"
     return "failed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
@@ -46,6 +45,7 @@ from millm_inference.engine.token_bytes import TokenBytes
 from millm_inference.engine.verify import verified_graphs, verify_model
 from millm_inference.errors import SidecarError
 from millm_inference.events import Feed, FrameBuffer
+from millm_inference.fatal import end_device_lost
 from millm_inference.interpret.formats import files_bytes, load_sae
 from millm_inference.interpret.session import InterpretSession
 from millm_inference.loader import Loaded, load_model, pick_device
@@ -55,7 +55,6 @@ from millm_inference.settings import Settings
 
 log = structlog.get_logger()
 MEBIBYTE = 1 << 20
-EXIT_DEVICE_LOST = 70
 PREFILL_CHUNK = {"cpu": 16, "cuda": 256}
 """Tokens whose prompt pass takes about one or two decode steps, by device, so that running streams hardly notice it."""
 LoadStage = Literal["unloading", "reading", "verifying", "ready", "failed"]
@@ -76,14 +75,6 @@ class Resident:
         return self.loaded.tokenizer
 
 
-def end_process() -> None:
-    """A device that is lost stays lost for this process: whoever supervises it starts another. Streams end first."""
-    log.critical("sidecar:device-lost")
-    ending = threading.Timer(1.0, os._exit, (EXIT_DEVICE_LOST,))
-    ending.daemon = True
-    ending.start()
-
-
 class Runtime:
     """Blocking calls; routes run them off the event loop. Loading and attaching are serialised by one lock."""
 
@@ -97,6 +88,8 @@ class Runtime:
         self._loading: str | None = None
         self._abandoned = threading.Event()
         self.draining = False
+        self.loop_seen: float | None = None
+        """When (monotonic seconds) the event loop last had a turn; None: it does not run."""
         self.feed = Feed(self._snapshot)
         self.frames = FrameBuffer()
         self.monitor = MonitorState(watches=[])
@@ -173,7 +166,7 @@ class Runtime:
             loaded.eos_ids,
             self.counters,
             partial(self._on_watched, token_bytes),
-            end_process,
+            end_device_lost,
         )
         generation = model.generation_config
         info = LoadedModel(
@@ -304,6 +297,11 @@ class Runtime:
                 features=[FeatureValue(index=i, value=v) for i, v in zip(reading.indices, reading.values, strict=True)],
             )
         )
+
+    def engine_busy_since(self) -> float | None:
+        """Monotonic seconds; None: nothing is loaded, or it is idle."""
+        resident = self._resident
+        return resident.engine.busy_since if resident else None
 
     # ---- state ------------------------------------------------------------------------------------------------------
     def state(self) -> RuntimeState:

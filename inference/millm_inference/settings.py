@@ -33,6 +33,7 @@ class Settings:
     max_context: int = 0
     shutdown_grace_s: float = 20.0
     heartbeat_s: float = 10.0
+    hang_timeout_s: float = 300.0
     data_dir: Path = Path("data")
     model_cache_dir: Path | None = None
     sae_cache_dir: Path | None = None

@@ -4,50 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 
 import httpx
 import pytest
 
+from tests.support.process import sidecar
 from tests.test_app import MODEL, model_dir, request  # noqa: F401
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture(params=["inherited"])
 def process(tmp_path, model_dir, request):  # noqa: F811
     output = open(request.param, "w") if request.param.startswith("/") else None  # noqa: SIM115 - the child's
-    port = free_port()
-    environment = {
-        **os.environ,
-        "MILLM_INFERENCE_PORT": str(port),
-        "MILLM_DATA_DIR": str(tmp_path),
-        "MILLM_INFERENCE_KV_MEMORY_MB": "64",
-        "MILLM_INFERENCE_SHUTDOWN_GRACE_S": "20",
-    }
-    child = subprocess.Popen([sys.executable, "-m", "millm_inference"], env=environment, stdout=output)
-    base = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                if httpx.get(f"{base}/health").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.1)
+    with sidecar(tmp_path, output) as (child, base):
         answer = httpx.post(f"{base}/models/load", json={"model_id": MODEL, "path": str(model_dir)}, timeout=60)
         assert answer.status_code == 200
         yield child, base
-    finally:
-        child.kill()
-        child.wait()
 
 
 def test_sigterm_finishes_the_stream_refuses_new_work_and_exits(process):

@@ -75,6 +75,7 @@ class Engine:
         self._wake = threading.Condition()
         self._closing = False
         self._draining = False
+        self.busy_since: float | None = None  # monotonic; one task or step, so that a watchdog can tell a hang
         self._requests: dict[int, Request] = {}  # by arrival: a caller's ids need not be unique
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         if interpreter is not None:
@@ -146,16 +147,20 @@ class Engine:
         while not self._closing:
             with self._wake:
                 while not self._inbox and not self.scheduler.waiting and not self.scheduler.running:
+                    self.busy_since = None
                     self._wake.wait()
             while self._inbox:
+                self.busy_since = time.monotonic()
                 self._inbox.popleft()()
             if self.scheduler.waiting or self.scheduler.running:
+                self.busy_since = time.monotonic()
                 try:
                     self.step()
                 except Exception as error:
                     self._recover(error)
         for task in list(self._inbox):
             task()
+        self.busy_since = None
 
     def step(self) -> None:
         """One turn: expire, admit, feed a piece of the prompts, decode one token of everything that decodes."""

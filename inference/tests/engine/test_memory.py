@@ -105,6 +105,7 @@ def test_a_lost_device_fails_what_runs_and_says_that_the_process_must_end():
         ),
         (torch.AcceleratorError("CUDA error: device-side assert triggered"), "device_lost"),
         (RuntimeError("CUDA error: unspecified launch failure"), "device_lost"),
+        (torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device"), "failed"),
         (ValueError("shapes"), "failed"),
     ],
 )

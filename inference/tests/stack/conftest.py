@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,21 +69,18 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory):
+@contextlib.contextmanager
+def running_stack(data_dir: Path, output: Any, **settings: str) -> Iterator[Stack]:
     if not (REPOSITORY / "gateway" / "src" / "storage" / "generated").exists():
         pytest.skip("the gateway is not set up here; `make test` does that")
-    if given := os.environ.get("STACK_LOG"):
-        output: Any = open(given, "wb")  # noqa: SIM115  (lives as long as the stack)
-    else:
-        output = subprocess.DEVNULL
-    port, data_dir = free_port(), tmp_path_factory.mktemp("stack")
+    port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("MILLM_")},
         "PORT": str(port),
         "MILLM_INFERENCE_PORT": str(free_port()),
         "MILLM_INFERENCE_KV_MEMORY_MB": "768",
         "MILLM_DATA_DIR": str(data_dir),
+        **settings,
     }
     launcher = subprocess.Popen(
         [sys.executable, str(DEMO / "up.py")], cwd=REPOSITORY, env=environment, stdout=output, stderr=output
@@ -94,6 +92,14 @@ def stack(tmp_path_factory):
     finally:
         launcher.send_signal(signal.SIGTERM)
         launcher.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    given = os.environ.get("STACK_LOG")
+    output: Any = open(given, "wb") if given else subprocess.DEVNULL  # noqa: SIM115  (lives as long as the stack)
+    with running_stack(tmp_path_factory.mktemp("stack"), output) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
