@@ -17,6 +17,42 @@ async function open(page: Page, stack: Stack, path = '/monitor') {
   await until(async () => (await watchers(stack)) > 0 && stack.fake.feed.watches().length > 0);
 }
 
+/** Tokens as a busy engine sends them; returns the position of the last one. */
+async function streamTokens(stack: Stack, from: number, to: number, atOnce = 20, isOver = () => false) {
+  let at = from;
+  for (; at < to && !isOver(); at += atOnce) {
+    for (let position = at; position < at + atOnce; position += 1) {
+      stack.fake.feed.read('stream', 0, 100 + (position % 50), position, false);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  return at - 1;
+}
+
+/** The position at the top of the list, and how far below the list's edge its row begins. */
+function topRow(page: Page): Promise<{ position: number; below: number }> {
+  return page.getByTestId('token-stream').evaluate((node) => {
+    const edge = node.getBoundingClientRect().top;
+    const rows = [...node.querySelectorAll('[data-testid="token-row"]')];
+    const found = rows
+      .map((row) => ({ position: Number(row.firstElementChild?.textContent), top: row.getBoundingClientRect().top }))
+      .filter(({ top }) => top >= edge)
+      .sort((a, b) => a.top - b.top)[0];
+    return { position: found?.position ?? -1, below: Math.round((found?.top ?? 0) - edge) };
+  });
+}
+
+/** The row at the top once a smooth scroll is over: the same at two looks. */
+async function restingRow(page: Page) {
+  let last = await topRow(page);
+  for (;;) {
+    await page.waitForTimeout(250);
+    const now = await topRow(page);
+    if (now.position >= 0 && now.position === last.position && now.below === last.below) return now;
+    last = now;
+  }
+}
+
 test('a request is watched as it is answered, paused, and cleared', async ({ page, stack }) => {
   await open(page, stack);
   await expect(page.getByText('Waiting for tokens')).toBeVisible();
@@ -70,12 +106,7 @@ test('2000 streamed tokens scroll smoothly', async ({ page, stack }) => {
     count();
   });
   const began = performance.now();
-  for (let at = 0; at < 2_000; at += 20) {
-    for (let position = at; position < at + 20; position += 1) {
-      stack.fake.feed.read('stream', 0, 100 + (position % 50), position, false);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 30));
-  }
+  await streamTokens(stack, 0, 2_000);
   await expect(page.getByTestId('monitor-counters')).toContainText('2,000 tokens shown');
   const seconds = (performance.now() - began) / 1000;
   const stream = page.getByTestId('token-stream');
@@ -90,6 +121,58 @@ test('2000 streamed tokens scroll smoothly', async ({ page, stack }) => {
   expect(longest, pace).toBeLessThan(500);
 });
 
+test('a reader who looks back while tokens stream stays there, and at the end goes on with them', async ({
+  page,
+  stack,
+}) => {
+  await open(page, stack);
+  const stream = page.getByTestId('token-stream');
+  await streamTokens(stack, 0, 400);
+  await expect(stream.getByText('399', { exact: true })).toBeInViewport();
+  let isOver = false;
+  const streaming = streamTokens(stack, 400, Infinity, 8, () => isOver);
+  await stream.getByRole('list').focus();
+  await stream.hover();
+  // Each way of looking back, at whatever moment between two drawings it happens to fall.
+  const ways = [
+    () => page.mouse.wheel(0, -300),
+    () => page.keyboard.press('PageUp'),
+    () => page.mouse.wheel(0, -40),
+    () => page.keyboard.press('ArrowUp'),
+    () => page.keyboard.press('Home'),
+  ];
+  for (const lookBack of ways) {
+    await lookBack();
+    await expect(stream).toHaveAttribute('data-following', 'false');
+    const seen = await restingRow(page);
+    await page.waitForTimeout(400);
+    expect(await topRow(page)).toEqual(seen);
+    await page.keyboard.press('End');
+    await expect(stream).toHaveAttribute('data-following', 'true');
+  }
+  await page.mouse.wheel(0, -600);
+  const seen = await restingRow(page);
+  await page.waitForTimeout(400);
+  expect(await topRow(page)).toEqual(seen);
+  await page.getByRole('button', { name: 'To the newest' }).click();
+  await expect(stream).toHaveAttribute('data-following', 'true');
+  isOver = true;
+  await expect(stream.getByText(String(await streaming), { exact: true })).toBeInViewport();
+});
+
+test('what is being read stays in place when the oldest tokens are let go', async ({ page, stack }) => {
+  await open(page, stack);
+  const stream = page.getByTestId('token-stream');
+  await streamTokens(stack, 0, 3_900, 50);
+  await expect(stream.getByText('3899', { exact: true })).toBeInViewport();
+  await stream.hover();
+  await page.mouse.wheel(0, -900);
+  const seen = await restingRow(page);
+  await streamTokens(stack, 3_900, 4_200, 50);
+  await expect(page.getByTestId('monitor-counters')).toContainText(/3,[0-2]\d\d tokens shown/);
+  expect(await topRow(page)).toEqual(seen);
+});
+
 test('it fits a phone while tokens are in it, in the light theme', async ({ page, stack }) => {
   await page.setViewportSize({ width: 360, height: 780 });
   await page.addInitScript(() => localStorage.setItem('millm:theme', 'light'));
@@ -97,6 +180,8 @@ test('it fits a phone while tokens are in it, in the light theme', async ({ page
   await page.getByRole('button', { name: 'Watch a sample request' }).click();
   await expect(tokenRows(page).first()).toBeVisible();
   await expect(statistics(page)).toContainText('Readings');
+  const name = await page.getByTestId('token-feature').first().boundingBox();
+  expect(name?.width, 'room for a name').toBeGreaterThan(120);
   await expectAccessible(page);
   await expectNoOverflow(page);
 });

@@ -122,6 +122,58 @@ test('streaming follows a reader at the end and leaves one who scrolled up alone
   expect(await page.evaluate(() => window.scrollY)).toBe(0);
 });
 
+test('one who turns the wheel back while an answer streams is not taken down again', async ({ page, gateway }) => {
+  await page.setViewportSize({ width: 800, height: 640 });
+  await page.goto(`${gateway.url}/playground?sae=demo&features=12:30`);
+  await page.getByRole('button', { name: /^Steering/ }).click();
+  await page.getByLabel('Most tokens per answer').fill('4096');
+  await page.getByLabel('Most tokens per answer').press('Tab');
+  await page.keyboard.press('Escape');
+  await ask(page);
+  const top = () => page.evaluate(() => window.scrollY);
+  await expect.poll(top).toBeGreaterThan(400);
+  await page.mouse.move(300, 300);
+  for (let turn = 0; turn < 2; turn += 1) {
+    await page.mouse.wheel(0, -250);
+    await page.waitForTimeout(400);
+    const seen = await top();
+    await page.waitForTimeout(300);
+    await expect(steered(page)).toHaveAttribute('data-status', 'streaming');
+    expect(await top()).toBe(seen);
+    await page.mouse.wheel(0, 20_000);
+    await expect.poll(top).toBeGreaterThan(seen + 250); // at the end, it goes on
+  }
+});
+
+test('nothing jumps while both answers stream in the playground', async ({ page, gateway }) => {
+  gateway.play('slow');
+  await page.setViewportSize({ width: 1280, height: 720 });
+  await page.goto(`${gateway.url}/playground?sae=demo&features=12:30`);
+  await expect(page.getByTestId('steered-feature')).toContainText('the sea');
+  await page.getByLabel('Most tokens per answer').fill('24');
+  await page.getByLabel('Most tokens per answer').press('Tab');
+  await page.evaluate(() => {
+    const shifts = { sum: 0, worst: '' };
+    Object.assign(window, { shifts });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; sources: { node?: Node }[] })[]) {
+        shifts.sum += entry.value;
+        const node = entry.sources[0]?.node;
+        shifts.worst += `${entry.value.toFixed(3)} ${node instanceof Element ? node.outerHTML.slice(0, 120) : ''}\n`;
+      }
+    }).observe({ type: 'layout-shift' });
+  });
+  await ask(page);
+  await expect(steered(page)).toHaveAttribute('data-status', 'done');
+  await steered(page).getByRole('button', { name: 'Retry' }).click();
+  await expect(steered(page)).toHaveAttribute('data-status', 'streaming');
+  await expect(steered(page)).toHaveAttribute('data-status', 'done');
+  const { sum, worst } = await page.evaluate(
+    () => (window as unknown as { shifts: { sum: number; worst: string } }).shifts,
+  );
+  expect(sum, worst).toBeLessThan(0.1);
+});
+
 test('2000 streamed tokens a side cost little to draw', async ({ page, gateway }) => {
   test.setTimeout(90_000);
   await page.goto(gateway.url);
