@@ -46,6 +46,7 @@ from millm_inference.engine.verify import verified_graphs, verify_model
 from millm_inference.errors import SidecarError
 from millm_inference.events import Feed, FrameBuffer
 from millm_inference.fatal import end_device_lost
+from millm_inference.gpu import read_gpu
 from millm_inference.interpret.formats import files_bytes, load_sae
 from millm_inference.interpret.session import InterpretSession
 from millm_inference.loader import Loaded, load_model, pick_device
@@ -373,7 +374,7 @@ class Runtime:
     def say_metrics(self) -> None:
         """One MetricsEvent; called every two seconds while somebody listens."""
         resident = self._resident
-        gpu = torch.cuda.utilization() if self.device.type == "cuda" else None
+        gpu = read_gpu(self.device)
         self.feed.publish(
             lambda seq: MetricsEvent(
                 type="metrics",
@@ -382,8 +383,8 @@ class Runtime:
                 memory=self._memory(resident),
                 counters=self._counters(),
                 cpu_percent=psutil.cpu_percent(),
-                gpu_percent=gpu,
-                gpu_temperature_c=torch.cuda.temperature() if self.device.type == "cuda" else None,
+                gpu_percent=gpu.percent,
+                gpu_temperature_c=gpu.temperature_c,
             )
         )
 
