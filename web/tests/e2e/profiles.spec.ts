@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Page } from '@playwright/test';
-import { expect, expectAccessible, test } from './gateway-fixture.ts';
+import { expect, expectAccessible, expectNoOverflow, test } from './gateway-fixture.ts';
 
 const sample = (name: string) => fileURLToPath(new URL(`../../../gateway/test/samples/${name}`, import.meta.url));
 const row = (page: Page, name: string) => page.getByTestId('profile-row').filter({ hasText: name });
@@ -48,6 +48,56 @@ test('a profile is written, put to use for everybody, changed and taken back', a
   await row(page, 'seaside').getByRole('button', { name: 'Deactivate' }).click();
   await expect(row(page, 'seaside')).toHaveAttribute('data-active', 'false');
   expect((await stack.api<{ features: unknown[] }>('GET', '/steering')).features).toEqual([]);
+});
+
+test('when and where a feature acts is edited, and requests are steered so', async ({ page, stack }) => {
+  await stack.api('POST', '/profiles', {
+    ...calm,
+    features: [
+      { ...calm.features[0], when: { index: 3, above: 1 } },
+      { ...calm.features[1], scope: { positions: [0, 16], roles: ['user'] } },
+    ],
+  });
+  await page.goto('/profiles');
+  await choose(page, 'calm', 'Edit…');
+  const editor = page.getByRole('dialog', { name: 'Edit the profile' });
+  const sea = editor.getByTestId('draft-feature').filter({ hasText: 'the sea' });
+  await expect(sea).toContainText('when #3 is above 1');
+  await sea.getByRole('button', { name: 'When and where the sea acts' }).press('Enter');
+  await sea.getByLabel('Above or below').selectOption('between');
+  await sea.getByLabel('Most activation').fill('0.5');
+  await sea.getByLabel('Most activation').press('Tab');
+  await expect(sea.getByRole('alert')).toHaveText('Nothing is above 1 and below 0.5.');
+  await sea.getByLabel('Most activation').fill('6');
+  await sea.getByLabel('Most activation').press('Tab');
+  await sea.getByLabel('Where the condition is looked for').selectOption('prompt');
+  await sea.getByLabel('Acts in').selectOption('generated');
+  const music = editor.getByTestId('draft-feature').filter({ hasText: 'music' });
+  await expect(music).toContainText('words of user, positions 0 to 16');
+  await music.getByRole('button', { name: 'When and where music acts' }).click();
+  await music.getByLabel('Position after the last').fill('-1');
+  await music.getByLabel('Position after the last').press('Tab');
+  await music.getByLabel('system').check();
+  await music.getByLabel('Special tokens too').click();
+  await expectAccessible(page);
+  await page.setViewportSize({ width: 360, height: 740 });
+  await expectNoOverflow(page);
+  await editor.getByRole('button', { name: 'Save' }).click();
+  await expect(editor).toHaveCount(0);
+
+  await fetch(`${stack.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: 'HuggingFaceTB/SmolLM2-135M-Instruct',
+      messages: [{ role: 'user', content: 'hi' }],
+      profile: 'calm',
+    }),
+  });
+  expect(stack.fake.requests.at(-1)?.steering?.features).toMatchObject([
+    { index: 7, when: { index: 3, above: 1, below: 6, mode: 'prompt' }, scope: { phase: 'generated' } },
+    { index: 8, when: null, scope: { positions: [0, -1], roles: ['system', 'user'], special_tokens: false } },
+  ]);
 });
 
 test('a deleted profile comes back when it is undone, and is gone when it is not', async ({ page, stack }) => {

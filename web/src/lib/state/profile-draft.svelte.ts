@@ -1,16 +1,6 @@
-/** A profile while somebody writes it. What the page cannot show (conditions, scopes, layers) is kept and sent back. */
-import type {
-  FeatureSummary,
-  Operation,
-  Profile,
-  ProfileChange,
-  ProfileDetail,
-  ProfileRequest,
-} from '#lib/api/types.ts';
+/** A profile while somebody writes it. What the page cannot show (layers, say) is kept and sent back. */
+import type { FeatureSummary, Profile, ProfileChange, ProfileDetail, ProfileRequest } from '#lib/api/types.ts';
 import { FeatureList, type ListedFeature } from './feature-list.svelte.ts';
-import type { Parameter } from './operations.ts';
-
-export type DraftFeature = ListedFeature;
 
 export const MAX_INTENSITY = 2;
 
@@ -19,7 +9,7 @@ export class ProfileDraft {
   description = $state('');
   saeId = $state<string | null>(null);
   intensity = $state(1);
-  readonly #list: FeatureList;
+  readonly list: FeatureList;
   readonly id: string | null;
   readonly format: Profile['format'];
 
@@ -27,15 +17,15 @@ export class ProfileDraft {
     this.id = from?.id ?? null;
     this.format = from?.format ?? 'spec';
     this.saeId = from ? from.sae_id : defaultSaeId;
-    this.#list = new FeatureList((from?.features ?? []) as DraftFeature[]);
+    this.list = new FeatureList((from?.features ?? []) as ListedFeature[]);
     if (!from) return;
     this.name = from.name;
     this.description = from.description ?? '';
     this.intensity = from.intensity;
   }
 
-  get features(): readonly DraftFeature[] {
-    return this.#list.items;
+  get features(): readonly ListedFeature[] {
+    return this.list.items;
   }
 
   readonly problem = $derived.by(() => {
@@ -45,19 +35,7 @@ export class ProfileDraft {
   });
 
   add(feature: FeatureSummary): void {
-    this.#list.add(feature, this.saeId);
-  }
-
-  remove(at: number): void {
-    this.#list.remove(at);
-  }
-
-  setOperation(at: number, op: Operation): void {
-    this.#list.setOperation(at, op);
-  }
-
-  setNumber(at: number, name: Parameter, to: number): void {
-    this.#list.setNumber(at, name, to);
+    this.list.add(feature, this.saeId);
   }
 
   toRequest(): ProfileRequest {
@@ -66,7 +44,7 @@ export class ProfileDraft {
 
   /** Features only when they were changed: an imported profile keeps every number as it came. */
   toChange(): ProfileChange {
-    return { ...this.#head(), ...(this.#list.isChanged && { features: [...this.features] }) };
+    return { ...this.#head(), ...(this.list.isChanged && { features: [...this.features] }) };
   }
 
   #head() {

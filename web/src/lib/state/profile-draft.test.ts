@@ -69,7 +69,7 @@ describe('a profile being written', () => {
 
   it('keeps strengths inside what the server takes', () => {
     const draft = new ProfileDraft(sampleProfile());
-    draft.setNumber(0, 'strength', 1_000);
+    draft.list.setNumber(0, 'strength', 1_000);
     expect(draft.features[0]?.strength).toBe(300);
   });
 
@@ -78,12 +78,12 @@ describe('a profile being written', () => {
     const draft = new ProfileDraft(sampleProfile({ features: [feature(7, { when })] }));
     draft.name = 'calmer';
     expect(draft.toChange()).toEqual({ name: 'calmer', description: null, intensity: 1 });
-    draft.setOperation(0, 'clamp');
-    draft.setNumber(0, 'value', 4);
+    draft.list.setOperation(0, 'clamp');
+    draft.list.setNumber(0, 'value', 4);
     expect(draft.toChange().features).toEqual([
       { index: 7, op: 'clamp', value: 4, when, label: null, sae_id: 'demo', layer: null },
     ]);
-    draft.remove(0);
+    draft.list.remove(0);
     expect(draft.toChange().features).toEqual([]);
   });
 });
