@@ -158,7 +158,7 @@ export async function startFakeInference(port = 0): Promise<FakeInference> {
         fake.feed.say();
         return fake.state();
       case '/models/inspect':
-        return describeModel(String(body['path']));
+        return describeModel(body as Schemas['InspectModelRequest']);
       case '/saes/attach':
         return attach(body as Schemas['AttachSaeRequest']);
       case '/saes/detach':

@@ -20,6 +20,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries are no log lines
+    # Where transformers copies a model's own code to, should the caller trust it: a home may be missing or read-only.
+    os.environ.setdefault("HF_MODULES_CACHE", str(settings.data_dir / "modules"))
     logs.configure(settings.log_level, settings.log_format)
     _use_threads(settings)
     from millm_inference.app import create_app  # after the settings are known to be good: this imports torch models

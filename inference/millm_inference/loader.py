@@ -7,12 +7,14 @@ import contextlib
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 import torch
+from torch.overrides import TorchFunctionMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -81,11 +83,36 @@ def pick_dtype(settings: Settings, quantization: str | None, device: torch.devic
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
+class Checkpoints(TorchFunctionMode):
+    """Calls `go_on` before every torch operation of this thread, which may raise: `from_pretrained` runs some for each
+    tensor, and offers no other place to end it."""
+
+    def __init__(self, go_on: Callable[[], None]) -> None:
+        super().__init__()
+        self._go_on = go_on
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._go_on()
+        return func(*args, **(kwargs or {}))
+
+
 def load_model(
-    path: str, settings: Settings, *, quantization: str | None = None, trust_remote_code: bool = False
+    path: str,
+    settings: Settings,
+    *,
+    quantization: str | None = None,
+    trust_remote_code: bool = False,
+    go_on: Callable[[], None] = lambda: None,
 ) -> Loaded:
-    """Load onto the device, in evaluation mode. Raises MODEL_NOT_FOUND, MODEL_INCOMPATIBLE, UNSUPPORTED_VALUE,
-    INSUFFICIENT_MEMORY."""
+    """Load onto the device, in evaluation mode. `go_on` is called between tensors and ends the load by raising.
+    Raises MODEL_NOT_FOUND, MODEL_INCOMPATIBLE, UNSUPPORTED_VALUE, INSUFFICIENT_MEMORY."""
+    with Checkpoints(go_on):
+        return _load_model(path, settings, quantization, trust_remote_code, go_on)
+
+
+def _load_model(
+    path: str, settings: Settings, quantization: str | None, trust_remote_code: bool, go_on: Callable[[], None]
+) -> Loaded:
     source = find_source(path)
     device = pick_device(settings)
     dtype = pick_dtype(settings, quantization, device)
@@ -110,13 +137,13 @@ def load_model(
     except Exception as error:  # foreign files, several parsers: whatever they raise, the file is wrong
         if outcome_of(error) == "device_lost":
             raise
+        go_on()  # whatever became of its own error on the way here
         if outcome_of(error) == "out_of_memory":
             raise SidecarError(
                 "INSUFFICIENT_MEMORY", f"The model does not fit into the memory of {device}. {ADVICE}"
             ) from error
         log.warning("model:load-failed", path=path, error=repr(error))
-        reason = str(error).strip().split("\n")[0][:300]
-        raise SidecarError("MODEL_INCOMPATIBLE", f"The model could not be loaded: {reason}", path=path) from error
+        raise _incompatible("loaded", error, path) from error
     model.eval()
     if device.type == "cpu":
         pack_linears(model)
@@ -133,8 +160,7 @@ def describe_model(path: str, trust_remote_code: bool = False) -> dict[str, Any]
     try:
         config = AutoConfig.from_pretrained(source.directory, trust_remote_code=trust_remote_code, **source.arguments)
     except Exception as error:  # foreign files, as below
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise SidecarError("MODEL_INCOMPATIBLE", f"The model could not be read: {reason}") from error
+        raise _incompatible("read", error, path) from error
     text = config.get_text_config()
     files = [source.directory / source.gguf] if source.gguf else [f for f in source.directory.rglob("*") if f.is_file()]
     return {
@@ -148,6 +174,14 @@ def describe_model(path: str, trust_remote_code: bool = False) -> dict[str, Any]
         "layers": text.num_hidden_layers,
         "has_chat_template": (source.directory / "chat_template.jinja").exists() or source.gguf is not None,
     }
+
+
+def _incompatible(done: str, error: Exception, path: str) -> SidecarError:
+    if "trust_remote_code" in str(error):
+        reason = "it comes with Python code of its own; read that, and if you trust it, send trust_remote_code: true."
+    else:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return SidecarError("MODEL_INCOMPATIBLE", f"The model could not be {done}: {reason}", path=path)
 
 
 def _parameters(config: Any, trust_remote_code: bool) -> int | None:

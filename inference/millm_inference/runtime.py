@@ -132,7 +132,7 @@ class Runtime:
                 self._say_state()
 
     def unload(self) -> None:
-        """Also ends a load that is under way, as soon as it has read what it is reading."""
+        """Also ends a load that is under way, after the tensor that it is reading."""
         if self._loading is not None:
             self._abandoned.set()
         with self._lock:
@@ -149,6 +149,7 @@ class Runtime:
             self.settings,
             quantization=request.quantization,
             trust_remote_code=request.trust_remote_code,
+            go_on=partial(self._give_up_if_abandoned, request.model_id),
         )
         model = loaded.model
         self._give_up_if_abandoned(request.model_id)

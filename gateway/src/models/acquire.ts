@@ -39,6 +39,13 @@ export type ModelAcquisition = ReturnType<typeof modelAcquisition>;
 export function modelAcquisition({ models, downloads, client, hubToken, log }: AcquireOptions) {
   const tokenOf = (ask: { hf_token?: string | null | undefined }) => ask.hf_token ?? hubToken ?? null;
 
+  /** Consent is what the last one who asked said of it. */
+  async function withConsent(row: ModelRow, trustRemoteCode: boolean): Promise<ModelRow> {
+    if (row.trustRemoteCode === trustRemoteCode) return row;
+    await models.update(row.id, { trustRemoteCode });
+    return { ...row, trustRemoteCode };
+  }
+
   /** What the files say, once they are here; a model that cannot be read is kept with the reason. */
   async function complete(row: ModelRow, path: string, revision: string | null): Promise<void> {
     try {
@@ -101,12 +108,12 @@ export function modelAcquisition({ models, downloads, client, hubToken, log }: A
       const variant = quantization === null ? '' : `:${quantization}`;
       const name =
         known?.name ?? (await freeName([repoId, `${repoId}${variant}`, `${repoId}${at}`, `${repoId}${variant}${at}`]));
-      const row =
-        known ??
-        (await models.create({
-          ...{ name, repoId, revision, quantization, path: null, source: 'hub' },
-          ...{ downloadId: download.id, trustRemoteCode: trusts },
-        }));
+      const row = known
+        ? await withConsent(known, trusts)
+        : await models.create({
+            ...{ name, repoId, revision, quantization, path: null, source: 'hub' },
+            ...{ downloadId: download.id, trustRemoteCode: trusts },
+          });
       if (progress.state === 'done' && progress.localPath !== null) {
         await complete(row, progress.localPath, progress.revision);
         return (await models.find(row.id)) ?? row;

@@ -121,18 +121,48 @@ describe('downloading a model', () => {
     expect((await stack.api('GET', '/models/org--gated-model')).status).toBe(404);
     expect((await stack.api('POST', '/models/preview', { repo_id: 'org/gated-model' })).status).toBe(403);
     const token = 'hf_secret_of_this_call';
-    expect((await download(stack, 'org/gated-model', { hf_token: token })).status).toBe(202);
-    expect(stack.fake.hub.tokens.at(-1)).toBe(token);
-    await until(async () => (await only(stack))['state'] === 'done');
-    const stored = await Promise.all([
-      db.database.client.model.findMany(),
-      db.database.client.download.findMany(),
-      db.database.client.serverSetting.findMany(),
-    ]);
-    const everything = JSON.stringify([stored, stack.logs], (_key, value: unknown) =>
-      typeof value === 'bigint' ? Number(value) : value,
+    const asks: [string, object][] = [
+      ['/models', { repo_id: 'org/gated-model' }],
+      ['/models/preview', { repo_id: 'org/gated-model' }],
+      ['/saes', { repo_id: 'org/gated-saes', path: 'l1' }],
+      ['/saes/preview', { repo_id: 'org/gated-saes' }],
+      ['/models', { repo_id: 'org/failing-model' }],
+    ];
+    for (const [path, ask] of asks) {
+      expect((await stack.api('POST', path, { ...ask, hf_token: token })).body.error).toBeNull();
+      expect(stack.fake.hub.tokens.at(-1)).toBe(token);
+    }
+    const states = async () =>
+      (await data<{ id: string; state: string }[]>(stack, '/downloads')).map(({ state }) => state);
+    await until(async () => (await states()).sort().join() === 'done,done,failed');
+    const failed = (await data<{ id: string; state: string }[]>(stack, '/downloads')).find(
+      ({ state }) => state === 'failed',
     );
+    expect((await stack.api('POST', `/downloads/${failed?.id}/retry`, { hf_token: token })).status).toBe(202);
+    expect((await download(stack, 'org/x', { hf_token: `${token} ${'x'.repeat(600)}` })).status).toBe(422);
+    const tables = await db.database.client.$queryRaw<{ name: string }[]>`
+      SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'`;
+    expect(tables.length).toBeGreaterThan(9);
+    const rows = await Promise.all(
+      tables.map(({ name }) => db.database.client.$queryRawUnsafe(`SELECT t::text AS row FROM "${name}" t`)),
+    );
+    const everything = JSON.stringify([rows, stack.logs]);
+    expect(everything).toContain('org/gated-model');
     expect(everything).not.toContain(token);
+  });
+
+  it('of a model with code of its own is read with consent alone, which may come later', async () => {
+    const stack = await startStack(db.database);
+    expect((await download(stack, 'org/own-code')).status).toBe(202);
+    await until(async () => (await model(stack, 'org--own-code'))['status'] === 'error');
+    expect(await model(stack, 'org--own-code')).toMatchObject({
+      trust_remote_code: false,
+      error: expect.stringContaining('trust_remote_code') as string,
+    });
+    expect((await download(stack, 'org/own-code')).body.data).toMatchObject({ status: 'error' });
+    const consent = { trust_remote_code: true };
+    expect((await download(stack, 'org/own-code', consent)).body.data).toMatchObject({ status: 'ready', ...consent });
+    expect(await data<Row[]>(stack, '/downloads')).toHaveLength(1);
   });
 
   it('refuses what is no repository, and one that the hub does not have', async () => {

@@ -1,5 +1,6 @@
 // Models as the scripted sidecar describes and loads them: every path is the demo's.
 import type { Schemas } from '../../src/inference/contract.ts';
+import { failure } from './failure.ts';
 import { vocabSize } from './tokenizer.ts';
 
 export const contextLength = 2048;
@@ -13,7 +14,12 @@ const demo = {
   has_chat_template: true,
 };
 
-export function describeModel(path: string): Schemas['ModelDescription'] {
+/** One whose path says `own-code` cannot be read without consent. */
+export function describeModel(ask: Schemas['InspectModelRequest']): Schemas['ModelDescription'] {
+  const { path, trust_remote_code: trusts = false } = ask;
+  if (path.includes('own-code') && !trusts) {
+    throw failure('MODEL_INCOMPATIBLE', 'The model comes with Python code of its own: send trust_remote_code.');
+  }
   return { ...demo, path, format: path.endsWith('.gguf') ? 'gguf' : 'safetensors', size_bytes: 145_000_000 };
 }
 
