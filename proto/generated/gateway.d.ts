@@ -2413,11 +2413,13 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Import labels: our own file, Neuronpedia lines (plain or gzip) or ZIP, an answer of a miStudio server, or with `profile` those of a profile */
+        /** Import labels: our own file, Neuronpedia lines (plain or gzip) or ZIP, an answer of a miStudio server; with `from` fetched from such a server, with `profile` those of a profile */
         post: {
             parameters: {
                 query?: {
                     profile?: string;
+                    /** @description …/api/v1/saes/{id}/features of a miStudio server, or of an extraction. */
+                    from?: string;
                 };
                 header?: never;
                 path: {

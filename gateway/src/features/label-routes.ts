@@ -86,16 +86,24 @@ const uploadRoute: FastifyPluginAsyncZod<{ labels: LabelService }> = async (app,
       schema: {
         tags,
         summary:
-          'Import labels: our own file, Neuronpedia lines (plain or gzip) or ZIP, an answer of a miStudio server, or with `profile` those of a profile',
+          'Import labels: our own file, Neuronpedia lines (plain or gzip) or ZIP, an answer of a miStudio server; with `from` fetched from such a server, with `profile` those of a profile',
         params: byId,
-        querystring: z.object({ profile: z.string().optional() }),
+        querystring: z.object({
+          profile: z.string().optional(),
+          from: z
+            .url()
+            .max(2_000)
+            .optional()
+            .describe('…/api/v1/saes/{id}/features of a miStudio server, or of an extraction.'),
+        }),
         response: answers(report),
       },
     },
     async (request) => {
       const { id } = request.params;
-      const { profile } = request.query;
+      const { profile, from } = request.query;
       if (profile !== undefined) return ok(await labels.importProfile(id, profile));
+      if (from !== undefined) return ok(await labels.importFrom(id, from));
       return ok(await labels.importFile(id, Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)));
     },
   );

@@ -1,8 +1,9 @@
 // Labels written, imported and given back. A label that a person typed is never overwritten by a file.
-import { createHash } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import type { SaeService, SaeView } from '../saes/service.ts';
 import { readLabels } from './label-files.ts';
+import { pullFeatures } from './label-pull.ts';
+import { fromDocument } from './labels.ts';
 import type { LabelSet } from './labels.ts';
 import type { FeatureRepository, FeatureRow, NewFeature } from './repository.ts';
 
@@ -41,23 +42,29 @@ export function labelService({ features, saes, profileLabels }: LabelServiceOpti
     throw new AppError('VALIDATION_ERROR', message, { details: { wanted, found } });
   }
 
-  async function store(sae: SaeView, set: LabelSet, hash: string): Promise<LabelReport> {
+  async function store(sae: SaeView, set: LabelSet): Promise<LabelReport> {
     refuseOtherSpace(set, sae);
-    const { kept } = await features.merge(sae.row.id, set.features, set.format, hash);
+    const { kept } = await features.merge(sae.row.id, set.features, set.format);
     return { format: set.format, imported: set.features.length - kept, kept, skipped: set.skipped };
   }
 
   return {
     async importFile(saeId: string, bytes: Buffer): Promise<LabelReport> {
       const sae = await saes.get(saeId);
-      return store(sae, await readLabels(bytes), createHash('sha256').update(bytes).digest('hex'));
+      return store(sae, await readLabels(bytes));
+    },
+
+    /** From the features of an SAE or of an extraction on a miStudio server. */
+    async importFrom(saeId: string, address: string): Promise<LabelReport> {
+      const sae = await saes.get(saeId);
+      return store(sae, fromDocument(await pullFeatures(address)));
     },
 
     async importProfile(saeId: string, profileId: string): Promise<LabelReport> {
       const sae = await saes.get(saeId);
       const found = await profileLabels(profileId, saeId);
       const set: LabelSet = { format: 'profile', features: found, nFeatures: null, dModel: null, skipped: 0 };
-      return store(sae, set, sae.row.labelsHash ?? '');
+      return store(sae, set);
     },
 
     /** null takes the label away. */

@@ -86,7 +86,7 @@ export function featureRepository(db: DatabaseClient) {
     },
 
     /** Adds to what is known, all or nothing; labels typed by a person stay, and are counted. */
-    async merge(saeId: string, features: NewFeature[], source: string, hash: string): Promise<{ kept: number }> {
+    async merge(saeId: string, features: NewFeature[], source: string): Promise<{ kept: number }> {
       const kept = await db.$transaction(
         async (tx) => {
           const typed = await tx.featureLabel.findMany({ where: { saeId, source: 'user' }, select: { index: true } });
@@ -94,7 +94,7 @@ export function featureRepository(db: DatabaseClient) {
           for (let from = 0; from < features.length; from += batchSize) {
             await mergeBatch(tx, saeId, features.slice(from, from + batchSize), source);
           }
-          await tx.sae.update({ where: { id: saeId }, data: { labelsHash: hash } });
+          await tx.sae.update({ where: { id: saeId }, data: { updatedAt: new Date() } });
           return features.filter(({ index, label }) => label != null && isTyped.has(index)).length;
         },
         { timeout: 120_000, maxWait: 10_000 },
@@ -103,14 +103,14 @@ export function featureRepository(db: DatabaseClient) {
       return { kept };
     },
 
-    /** Replaces every label of an SAE in one transaction, and remembers what they came from. */
+    /** What a file of the deployment said is replaced in one transaction; labels typed or imported since then stay. */
     async replace(saeId: string, features: NewFeature[], hash: string): Promise<void> {
       await db.$transaction(
         async (tx) => {
-          await tx.featureLabel.deleteMany({ where: { saeId, source: { not: 'user' } } });
-          const typed = await tx.featureLabel.findMany({ where: { saeId }, select: { index: true } });
-          const isTyped = new Set(typed.map(({ index }) => index));
-          const fresh = features.filter(({ index }) => !isTyped.has(index));
+          await tx.featureLabel.deleteMany({ where: { saeId, source: 'import' } });
+          const others = await tx.featureLabel.findMany({ where: { saeId }, select: { index: true } });
+          const isElsewhere = new Set(others.map(({ index }) => index));
+          const fresh = features.filter(({ index }) => !isElsewhere.has(index));
           for (let from = 0; from < fresh.length; from += batchSize) {
             await mergeBatch(tx, saeId, fresh.slice(from, from + batchSize), 'import');
           }

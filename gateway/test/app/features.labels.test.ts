@@ -1,5 +1,8 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { startStack } from '../build-test-app.ts';
 import type { TestStack } from '../build-test-app.ts';
 import { useDatabase } from '../database.ts';
@@ -99,6 +102,59 @@ describe('labels', () => {
     const { profile } = await stack.importSample('cluster.json');
     const own = await stack.api('POST', `/saes/${saeId(15)}/labels/import?profile=${profile?.id}`);
     expect(own.body.data).toMatchObject({ format: 'profile', imported: 3 });
+  });
+
+  it('are fetched from a miStudio server, every page of an SAE or of an extraction', async () => {
+    const stack = await startStack(db.database);
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      const { pathname, searchParams } = new URL(request.url ?? '', 'http://mistudio');
+      asked.push(request.url ?? '');
+      const of = (key: string, from: number, count: number) =>
+        Array.from({ length: count }, (_, n) => ({
+          [key]: from + n,
+          label: `verb ${from + n}`,
+          name: `noun ${from + n}`,
+        }));
+      const [skip, offset, limit] = ['skip', 'offset', 'limit'].map((name) => Number(searchParams.get(name)));
+      const answers: Record<string, unknown> = {
+        '/api/v1/saes/mine/features': {
+          ...{
+            sae_id: 'mine',
+            n_features: 4096,
+            pagination: { skip, limit, total: 2500, has_more: (skip ?? 0) + 1000 < 2500 },
+          },
+          features: of('feature_idx', skip ?? 0, Math.min(1000, 2500 - (skip ?? 0))),
+        },
+        '/api/v1/extractions/e/features': {
+          ...{ total: 130, limit, offset, statistics: {} },
+          features: of('neuron_index', 3000 + (offset ?? 0), Math.min(100, 130 - (offset ?? 0))),
+        },
+        '/api/v1/saes/other/features': { n_features: 9, features: [], pagination: { has_more: false } },
+        '/api/v1/saes/odd/features': { detail: 'no' },
+      };
+      const found = answers[pathname];
+      response.writeHead(found === undefined ? 404 : 200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(found ?? {}));
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const pull = (from: string) => stack.api('POST', `/saes/demo/labels/import?from=${encodeURIComponent(from)}`);
+    expect((await pull(`${base}/api/v1/saes/mine/features`)).body.data).toEqual({
+      ...{ format: 'mistudio', imported: 2500, kept: 0, skipped: 0 },
+    });
+    expect(asked).toEqual([0, 1000, 2000].map((skip) => `/api/v1/saes/mine/features?skip=${skip}&limit=1000`));
+    expect((await pull(`${base}/api/v1/extractions/e/features`)).body.data).toMatchObject({ imported: 130 });
+    expect([await label(stack, 2499), await label(stack, 3129)]).toEqual(['verb 2499', 'noun 3129']);
+    const refused = async (from: string) => (await pull(from)).body.error?.code;
+    expect(await refused(`${base}/api/v1/saes/other/features`)).toBe('VALIDATION_ERROR'); // made for another SAE
+    expect(await refused(`${base}/api/v1/saes/odd/features`)).toBe('DOWNLOAD_FAILED');
+    expect(await refused(`${base}/api/v1/saes/absent/features`)).toBe('DOWNLOAD_FAILED');
+    expect(await refused('http://127.0.0.1:9/api/v1/saes/mine/features')).toBe('DOWNLOAD_FAILED');
+    for (const odd of [`${base}/secrets`, 'file:///api/v1/saes/mine/features', 'no address']) {
+      expect([odd, await refused(odd)]).toEqual([odd, 'VALIDATION_ERROR']);
+    }
   });
 
   it('typed by hand are never overwritten, and everything is given back and taken again', async () => {

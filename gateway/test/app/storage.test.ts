@@ -118,4 +118,23 @@ describe('the manifest', () => {
     const third = await startStack(db.database, { env: { MILLM_BOOTSTRAP: path } });
     expect((await third.api('GET', '/saes/mine/features/1')).body.data).toMatchObject({ label: 'second' });
   });
+
+  it('keeps labels that were imported since, at every start and when its own change', async () => {
+    const path = manifest('first');
+    const start = () => startStack(db.database, { env: { MILLM_BOOTSTRAP: path } });
+    const { url } = await start();
+    const lines = '{"index":"1","description":"imported"}\n{"index":"7","description":"imported too"}';
+    await fetch(`${url}/api/saes/mine/labels/import`, { method: 'POST', body: lines });
+    const labels = async () => [...(await featureRepository(db.database.client).labels('mine'))];
+    const imported = [
+      [1, 'imported'],
+      [7, 'imported too'],
+    ];
+    await start();
+    expect(await labels()).toEqual(imported);
+    const changed = { features: [1, 2].map((index) => ({ index, label: 'second' })) };
+    writeFileSync(join(path, '..', 'sae', 'labels.json'), JSON.stringify(changed));
+    await start();
+    expect(await labels()).toEqual([imported[0], [2, 'second'], imported[1]]);
+  });
 });
