@@ -158,7 +158,7 @@ test-gateway: node-ready ## the gateway: on PGlite, and again on PostgreSQL wher
 test-web: node-ready ## the dashboard's units
 	@npm run --silent test -w web -- $(call junit,web)
 
-CHROMIUM := $(firstword $(CHROMIUM_PATH) $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
+CHROMIUM := $(firstword $(CHROMIUM_PATH) $(wildcard /usr/bin/chromium-headless-shell /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
 
 e2e: setup ## the dashboard in Chromium, where there is one
 ifeq ($(CHROMIUM),)

@@ -4,6 +4,7 @@ import { defineConfig } from '@playwright/test';
 // The browser is the operating system's: nothing is downloaded.
 const candidates = [
   process.env.CHROMIUM_PATH,
+  '/usr/bin/chromium-headless-shell',
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
