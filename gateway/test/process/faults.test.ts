@@ -1,4 +1,4 @@
-// What machines do: a sidecar that hangs, a disk that is full, a database that goes away, clients that dawdle.
+// What machines do: a sidecar that hangs, a disk that is full, a database or Redis that goes away, clients that dawdle.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { modelName, until } from '../build-test-app.ts';
 import { copyTemplate } from '../database.ts';
 import { startFakeInference } from '../fake-inference.ts';
+import { chatInline, connectLive, subscribe } from '../live-client.ts';
 import { freePort, isReady, startGatewayProcess, temporary, untilReady } from '../gateway-process.ts';
 
 const timeout = 90_000;
@@ -83,13 +84,13 @@ describe('a full disk', () => {
 
 const adminUrl = process.env['MILLM_TEST_DATABASE_URL'];
 
-/** Between the gateway and PostgreSQL: `cut` ends every connection and takes no new one, `freeze` lets nothing through. */
-async function startWire(target: URL) {
+/** Between the gateway and what it needs: `cut` ends every connection and takes no new one, `freeze` lets nothing through. */
+async function startWire(target: URL, usualPort = 5432) {
   const sockets = new Set<Socket>();
   let state: 'open' | 'cut' | 'frozen' = 'open';
   const server = createServer((near) => {
     if (state === 'cut') return void near.destroy();
-    const far = connect(Number(target.port || 5432), target.hostname);
+    const far = connect(Number(target.port || usualPort), target.hostname);
     for (const [from, to] of [
       [near, far],
       [far, near],
@@ -177,6 +178,44 @@ describe.skipIf(adminUrl === undefined)('a database that goes away', () => {
     },
   );
 });
+
+const redisUrl = process.env['MILLM_TEST_REDIS_URL'];
+
+it.skipIf(redisUrl === undefined)(
+  'Redis going away and coming back is a line of the log: requests, settings and live views go on',
+  { timeout },
+  async () => {
+    const url = new URL(redisUrl ?? '');
+    const wire = await startWire(new URL(url), 6379);
+    Object.assign(url, { host: `127.0.0.1:${wire.port}`, pathname: '/11' });
+    const sidecar = await fakeSidecar();
+    const gateway = await startGatewayProcess({
+      inferenceUrl: sidecar.url,
+      dataDir: temporary(copyTemplate()),
+      env: { REDIS_URL: url.href, MILLM_RATE_LIMIT_PER_MINUTE: '1000' },
+    });
+    await untilReady(gateway);
+    expect(gateway.output()).toContain('redis:connected');
+    const screen = await connectLive(gateway.url, '/monitor');
+    await subscribe(screen, { top_k: 2 });
+    const works = async (id: string) => {
+      await chatInline(gateway.url, hi, id);
+      await until(() => screen.frames().some(({ request_id }) => request_id === id));
+      const body = JSON.stringify({ features: [{ index: 7, strength: id.length }] });
+      const headers = { 'content-type': 'application/json' };
+      expect((await fetch(`${gateway.url}/api/steering`, { method: 'PUT', headers, body })).status).toBe(200);
+      expect((await fetch(`${gateway.url}/api/health/ready`)).status).toBe(200);
+    };
+    await works('with');
+    wire.set('cut');
+    await until(() => gateway.output().includes('redis:lost'));
+    await works('without');
+    wire.set('open');
+    await until(() => gateway.output().includes('redis:recovered'));
+    await works('again');
+    expect(gateway.output().split('redis:lost')).toHaveLength(2);
+  },
+);
 
 describe('clients that dawdle', () => {
   it('a thousand of them leave room for the others, and are sent away', { timeout }, async () => {
