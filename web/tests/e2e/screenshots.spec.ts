@@ -1,13 +1,20 @@
 /**
  * The pictures of docs/dashboard.md: `make screenshots`. SCREENSHOTS names the folder they go to; without it nothing runs.
- * SCREENSHOTS_ALL=1 takes each page at two widths in both themes, to look at.
+ * MILLM_E2E_URL names a gateway with the demo loaded, which pages with answers are then pictures of. SCREENSHOTS_ALL=1 takes
+ * each page at two widths in both themes, to look at.
  */
 import { join } from 'node:path';
 import type { Page } from '@playwright/test';
-import type { Stack } from '../stack/stack.ts';
+import { until, type Stack } from '../stack/stack.ts';
+import { ask, plain, steered } from './fixtures.ts';
 import { expect, test } from './gateway-fixture.ts';
 
 const folder = process.env.SCREENSHOTS;
+const demo = process.env.MILLM_E2E_URL;
+// Those of the README's examples, or any that the scripted sidecar has a label for.
+const [feature, other] = demo ? [713, 1516] : [7, 31];
+const PROMPT = 'What should I do this weekend?';
+const patience = { timeout: 240_000 };
 const variants = process.env.SCREENSHOTS_ALL
   ? (['dark', 'light'] as const).flatMap((theme) => [1440, 360].map((width) => ({ theme, width })))
   : [{ theme: 'dark' as const, width: 1440 }];
@@ -15,6 +22,8 @@ const variants = process.env.SCREENSHOTS_ALL
 interface Shot {
   name: string;
   path: string;
+  /** A model's answers are in it. */
+  hasAnswers?: boolean;
   /** What makes the page worth a picture. */
   prepare?: (page: Page, stack: Stack) => Promise<void>;
 }
@@ -23,22 +32,18 @@ const shots: Shot[] = [
   {
     name: 'overview',
     path: '/',
+    hasAnswers: true,
     async prepare(page) {
-      await page.getByLabel('Your message').fill('Tell me about the sea.');
-      await page.getByLabel('Your message').press('Enter');
-      await expect(page.getByTestId('answer-plain')).toHaveAttribute('data-status', 'done');
+      await expect(page.getByLabel('Feature to steer')).toBeVisible();
+      await askBoth(page);
       await page.evaluate(() => window.scrollTo({ top: 0 }));
     },
   },
   {
     name: 'playground',
-    path: '/playground?sae=demo&features=7:24,31:clamp:12',
-    async prepare(page) {
-      await page.getByLabel('Your message').fill('Tell me about the sea.');
-      await page.getByLabel('Your message').press('Enter');
-      await expect(page.getByTestId('answer-plain')).toHaveAttribute('data-status', 'done');
-      await expect(page.getByTestId('answer-steered')).toHaveAttribute('data-status', 'done');
-    },
+    path: `/playground?sae=demo&features=${feature}:${demo ? 55 : 24},${other}:clamp:${demo ? 0 : 12}`,
+    hasAnswers: true,
+    prepare: askBoth,
   },
   { name: 'models', path: '/models' },
   { name: 'add-model', path: '/models?add=HuggingFaceTB/SmolLM2-360M-Instruct' },
@@ -46,25 +51,36 @@ const shots: Shot[] = [
   { name: 'add-saes', path: '/saes?add=example/smollm2-saes' },
   {
     name: 'features',
-    path: '/features?sae=demo&index=7',
+    path: `/features?sae=demo&index=${feature}`,
+    hasAnswers: true,
     async prepare(page) {
       await page.getByRole('button', { name: 'Steer', exact: true }).click();
-      await expect(page.getByTestId('strip-cell').last()).toHaveAttribute('data-status', 'done');
-      await expect(page.getByTestId('texts-card')).toContainText('Tokens read');
+      for (const cell of await page.getByTestId('strip-cell').all()) {
+        await expect(cell).toHaveAttribute('data-status', 'done', patience);
+      }
+      await expect(page.getByTestId('texts-card')).toContainText('Tokens read', patience);
     },
   },
   {
     name: 'monitor',
-    path: '/monitor?sae=demo&features=40,31',
+    path: `/monitor?sae=demo&features=${feature},${other}`,
+    hasAnswers: true,
     async prepare(page) {
       await page.getByRole('button', { name: 'Watch a sample request' }).click();
-      await expect(page.getByTestId('feature-statistics')).toContainText('Readings');
+      await expect(page.getByTestId('feature-statistics')).toContainText('Readings', patience);
+      await expect(page.getByRole('button', { name: 'Watch a sample request' })).toBeEnabled(patience);
       await page.waitForTimeout(1_500); // the statistics of the last tokens
     },
   },
   { name: 'profiles', path: '/profiles' },
   { name: 'settings', path: '/settings' },
 ];
+
+async function askBoth(page: Page): Promise<void> {
+  await ask(page, PROMPT);
+  for (const answer of [plain(page), steered(page)])
+    await expect(answer).toHaveAttribute('data-status', 'done', patience);
+}
 
 /** Things that a server in use has. */
 async function furnish({ api, fake, url }: Stack): Promise<void> {
@@ -98,18 +114,21 @@ async function furnish({ api, fake, url }: Stack): Promise<void> {
       }),
     });
   }
-  const slow = [...fake.hub.downloads.values()].find(({ repo_id }) => repo_id.includes('slow'));
-  if (slow) fake.hub.advance(slow.download_id, 640_000);
+  const slow = () => [...fake.hub.downloads.values()].find(({ state }) => state === 'running');
+  await until(async () => slow() !== undefined);
+  fake.hub.advance(slow()?.download_id ?? '', 640_000);
 }
 
 for (const { theme, width } of variants) {
   for (const shot of shots) {
     test(`${shot.name}, ${theme}, ${width} px`, async ({ page, stack }) => {
       test.skip(!folder, 'SCREENSHOTS names no folder');
-      await furnish(stack);
+      test.setTimeout(300_000);
+      const isOfDemo = demo !== undefined && shot.hasAnswers === true;
+      if (!isOfDemo) await furnish(stack);
       await page.setViewportSize({ width, height: width === 360 ? 780 : 900 });
       await page.addInitScript((name) => localStorage.setItem('millm:theme', name), theme);
-      await page.goto(shot.path);
+      await page.goto(isOfDemo ? `${demo}${shot.path}` : shot.path);
       await expect(page.getByTestId('connection')).toHaveAttribute('data-phase', 'online');
       await shot.prepare?.(page, stack);
       await page.waitForLoadState('networkidle').catch(() => undefined);
