@@ -35,8 +35,23 @@ class PackedLinear(nn.Linear):
         return dense
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
-        return y
+        return multiply(x, self._packed, self.bias)
+
+
+def pack(weight: Tensor) -> Tensor | None:
+    """`weight [out, in]` in oneDNN's layout, for `multiply`; None where it cannot be, or would not be the same."""
+    usable = weight.dtype == torch.float32 and weight.device.type == "cpu"
+    if not (usable and torch.backends.mkldnn.is_available() and _agrees()):  # type: ignore[no-untyped-call]
+        return None
+    with torch.inference_mode():
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+    return packed
+
+
+def multiply(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x Wᵀ + b` with `x [..., in]`."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return y
 
 
 def pack_linears(model: nn.Module) -> int:

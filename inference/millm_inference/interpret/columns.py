@@ -27,7 +27,10 @@ class Columns:
 
     def activate(self, prepared: Tensor) -> Tensor:
         """Activations `[rows, T, F]` from encoder inputs `[rows, T, d_in]`."""
-        z = F.linear(prepared, self.W[0]) if self.W.shape[0] == 1 else torch.matmul(prepared, self.W.mT)
+        return self.values(F.linear(prepared, self.W[0]) if self.W.shape[0] == 1 else torch.matmul(prepared, self.W.mT))
+
+    def values(self, z: Tensor) -> Tensor:
+        """Activations from the products with the columns, `[rows, T, C]`."""
         if self.b_gate is not None and self.b_mag is not None and self.r_mag is not None:
             gate = z + self.b_gate.unsqueeze(1) > 0
             return F.relu(z * self.r_mag.exp().unsqueeze(1) + self.b_mag.unsqueeze(1)) * gate

@@ -56,7 +56,7 @@ class InterpretSession:
         named = replace(
             sae, path=sae.path if path is None else path, content_hash=sae.content_hash or content_hash(sae)
         )
-        moved = named.to(self._like.device, self._like.dtype)
+        moved = named.to(self._like.device, self._like.dtype).for_batches()
         fitted = fit(self._model, sae_id, moved)
         with self._lock:
             if sae_id in self._attached:
