@@ -117,6 +117,11 @@ class SaeOverrides(WireModel):
     k: int | None = None
 
 
+class FeatureStrength(WireModel):
+    index: Annotated[int, Field(ge=0)]
+    strength: Annotated[float, Field(description='Times the decoder row.')]
+
+
 class SaeQuality(WireModel):
     """
     How well an SAE stands for what it reads, as its own files state it; null where they do not.
@@ -583,6 +588,13 @@ class SaeDescription(WireModel):
     warnings: list[str] = []
     unknown_keys: list[str] = []
     quality: SaeQuality | None = None
+    strengths: Annotated[
+        list[FeatureStrength],
+        Field(
+            description='What somebody measured to work, at most one for a feature; from the examples beside the weights.',
+            validate_default=True,
+        ),
+    ] = []
 
 
 class AttachedSae(WireModel):
@@ -604,6 +616,13 @@ class AttachedSae(WireModel):
     ] = []
     warnings: list[str] = []
     quality: SaeQuality | None = None
+    strengths: Annotated[
+        list[FeatureStrength],
+        Field(
+            description='What somebody measured to work, at most one for a feature; from the examples beside the weights.',
+            validate_default=True,
+        ),
+    ] = []
 
 
 class FeatureGeometry(WireModel):

@@ -2144,6 +2144,8 @@ export interface paths {
                     search?: string;
                     skip?: number;
                     limit?: number;
+                    /** @description Only those with a `suggested_strength`. */
+                    suggested?: string;
                 };
                 header?: never;
                 path: {
@@ -5027,12 +5029,16 @@ export interface components {
             label: string | null;
             density: number | null;
             max_activation: number | null;
+            /** @description Measured to work, as the SAE's own examples state it. */
+            suggested_strength: number | null;
         };
         FeatureDetailInput: {
             index: number;
             label: string | null;
             density: number | null;
             max_activation: number | null;
+            /** @description Measured to work, as the SAE's own examples state it. */
+            suggested_strength: number | null;
             sae_id: string;
             contexts: unknown[];
             decoder_norm: number | null;
@@ -5912,12 +5918,16 @@ export interface components {
             label: string | null;
             density: number | null;
             max_activation: number | null;
+            /** @description Measured to work, as the SAE's own examples state it. */
+            suggested_strength: number | null;
         };
         FeatureDetail: {
             index: number;
             label: string | null;
             density: number | null;
             max_activation: number | null;
+            /** @description Measured to work, as the SAE's own examples state it. */
+            suggested_strength: number | null;
             sae_id: string;
             contexts: unknown[];
             decoder_norm: number | null;

@@ -551,6 +551,16 @@ export interface components {
             unknown_keys?: string[];
             /** @default null */
             quality?: components["schemas"]["SaeQuality"] | null;
+            /**
+             * @description What somebody measured to work, at most one for a feature; from the examples beside the weights.
+             * @default []
+             */
+            strengths?: components["schemas"]["FeatureStrength"][];
+        };
+        FeatureStrength: {
+            index: number;
+            /** @description Times the decoder row. */
+            strength: number;
         };
         /** @description How well an SAE stands for what it reads, as its own files state it; null where they do not. */
         SaeQuality: {
@@ -613,6 +623,11 @@ export interface components {
             warnings?: string[];
             /** @default null */
             quality?: components["schemas"]["SaeQuality"] | null;
+            /**
+             * @description What somebody measured to work, at most one for a feature; from the examples beside the weights.
+             * @default []
+             */
+            strengths?: components["schemas"]["FeatureStrength"][];
         };
         FeatureGeometry: {
             sae_id: string;

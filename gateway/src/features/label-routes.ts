@@ -26,7 +26,8 @@ export const labelRoutes: FastifyPluginAsyncZod<{ labels: LabelService }> = asyn
     },
     async (request) => {
       const { id, index } = request.params;
-      return ok(toFeature(await labels.setLabel(id, index, request.body.label)));
+      const { row, suggested } = await labels.setLabel(id, index, request.body.label);
+      return ok(toFeature(row, suggested));
     },
   );
 

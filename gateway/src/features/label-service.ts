@@ -6,6 +6,7 @@ import { pullFeatures } from './label-pull.ts';
 import { fromDocument } from './labels.ts';
 import type { LabelSet } from './labels.ts';
 import type { FeatureRepository, FeatureRow, NewFeature } from './repository.ts';
+import { suggestedStrengths } from './suggested.ts';
 
 export interface LabelServiceOptions {
   features: FeatureRepository;
@@ -20,6 +21,11 @@ export interface LabelReport {
   /** Typed by a person, and left as they are. */
   kept: number;
   skipped: number;
+}
+
+interface WrittenLabel {
+  row: FeatureRow;
+  suggested: ReadonlyMap<number, number>;
 }
 
 export type LabelService = ReturnType<typeof labelService>;
@@ -68,15 +74,16 @@ export function labelService({ features, saes, profileLabels }: LabelServiceOpti
     },
 
     /** null takes the label away. */
-    async setLabel(saeId: string, index: number, label: string | null): Promise<FeatureRow> {
-      const { dSae } = sizeOf(await saes.get(saeId));
+    async setLabel(saeId: string, index: number, label: string | null): Promise<WrittenLabel> {
+      const sae = await saes.get(saeId);
+      const { dSae } = sizeOf(sae);
       if (dSae !== null && index >= dSae) {
         const message = `Feature index ${index} is out of range: the SAE "${saeId}" has features 0 to ${dSae - 1}.`;
         throw new AppError('INVALID_FEATURE_INDEX', message, { details: { index, d_sae: dSae } });
       }
       const row = await features.setLabel(saeId, index, label);
       if (!row) throw new AppError('SAE_NOT_FOUND', `There is no SAE "${saeId}".`);
-      return row;
+      return { row, suggested: suggestedStrengths(sae) };
     },
 
     async exportAll(saeId: string) {

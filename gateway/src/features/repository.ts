@@ -26,6 +26,8 @@ export interface FeatureQuery {
   search?: string | undefined;
   skip: number;
   limit: number;
+  /** Only these, in this order. */
+  among?: readonly number[] | undefined;
 }
 
 export type FeatureRepository = ReturnType<typeof featureRepository>;
@@ -63,8 +65,9 @@ export function featureRepository(db: DatabaseClient) {
     labels: async (saeId: string): Promise<ReadonlyMap<number, string>> => (await cache.get(saeId)).labels,
 
     async page(saeId: string, query: FeatureQuery): Promise<{ rows: FeatureRow[]; total: number }> {
-      const { search, skip, limit } = query;
-      const found = search === undefined ? (await cache.get(saeId)).indices : await hits(saeId, search);
+      const { search, skip, limit, among } = query;
+      const all = search === undefined ? (await cache.get(saeId)).indices : await hits(saeId, search);
+      const found = among ? among.filter((index) => all.includes(index)) : all;
       const indices = found.slice(skip, skip + limit);
       const rows = await db.featureLabel.findMany({ where: { saeId, index: { in: indices } }, omit });
       const byIndex = new Map(rows.map((row) => [row.index, row]));

@@ -8,6 +8,7 @@ const query = z.object({
   search: z.string().max(200).optional(),
   skip: z.coerce.number().int().min(0).default(0),
   limit: z.coerce.number().int().min(1).max(500).default(50),
+  suggested: z.stringbool().default(false).describe('Only those with a `suggested_strength`.'),
 });
 
 export const featureRoutes: FastifyPluginAsyncZod<{ features: FeatureService }> = async (app, { features }) => {
@@ -23,8 +24,9 @@ export const featureRoutes: FastifyPluginAsyncZod<{ features: FeatureService }> 
       },
     },
     async (request) => {
-      const { search, skip, limit } = request.query;
-      return ok(await features.page(request.params.id, { search: search === '' ? undefined : search, skip, limit }));
+      const { search, suggested: isSuggested, ...bounds } = request.query;
+      const query = { search: search === '' ? undefined : search, isSuggested, ...bounds };
+      return ok(await features.page(request.params.id, query));
     },
   );
 

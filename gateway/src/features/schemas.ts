@@ -13,6 +13,7 @@ export const featureWire = z
     label: z.string().nullable(),
     density: z.number().nullable(),
     max_activation: z.number().nullable(),
+    suggested_strength: z.number().nullable().describe("Measured to work, as the SAE's own examples state it."),
   })
   .meta({ id: 'Feature' });
 
@@ -48,22 +49,25 @@ export const labelsFile = z.object({
   ),
 });
 
-export const toFeature = (row: FeatureRow): FeatureWire => ({
-  index: row.index,
-  label: row.label,
-  density: row.density,
-  max_activation: row.maxActivation,
+const toStored = ({ index, label, density, maxActivation }: FeatureRow) => ({
+  ...{ index, label, density },
+  max_activation: maxActivation,
+});
+
+export const toFeature = (row: FeatureRow, suggested: ReadonlyMap<number, number>): FeatureWire => ({
+  ...toStored(row),
+  suggested_strength: suggested.get(row.index) ?? null,
 });
 
 /** A line of the labels file: what an import takes back. */
 export const exportedFeature = z.object({
-  ...featureWire.shape,
+  ...featureWire.omit({ suggested_strength: true }).shape,
   promoted: z.array(z.unknown()).optional(),
   contexts: z.array(z.unknown()).optional(),
 });
 
 export const toExported = (row: FeatureRow): z.output<typeof exportedFeature> => ({
-  ...toFeature(row),
+  ...toStored(row),
   ...(Array.isArray(row.promoted) && { promoted: row.promoted as unknown[] }),
   ...(Array.isArray(row.contexts) && { contexts: row.contexts as unknown[] }),
 });

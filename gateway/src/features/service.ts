@@ -2,9 +2,10 @@ import { AppError } from '../errors.ts';
 import type { InferenceClient } from '../inference/client.ts';
 import type { ActivationEntry } from '../inference/contract.ts';
 import type { SaeService } from '../saes/service.ts';
-import type { FeatureQuery, FeatureRepository } from './repository.ts';
+import type { FeatureQuery, FeatureRepository, FeatureRow } from './repository.ts';
 import { toFeature as toWire } from './schemas.ts';
 import type { FeatureDetail } from './schemas.ts';
+import { suggestedStrengths } from './suggested.ts';
 
 export interface FeatureServiceOptions {
   features: FeatureRepository;
@@ -19,12 +20,18 @@ export interface LabelledEntry extends Omit<ActivationEntry, 'features'> {
 export type Labeller = (entries: readonly ActivationEntry[]) => LabelledEntry[];
 export type FeatureService = ReturnType<typeof featureService>;
 
+const unknown: Omit<FeatureRow, 'index'> = {
+  ...{ label: null, density: null, maxActivation: null, promoted: null, contexts: null },
+};
+
 export function featureService({ features, saes, client }: FeatureServiceOptions) {
   return {
-    async page(saeId: string, query: FeatureQuery) {
-      await saes.get(saeId);
-      const { rows, total } = await features.page(saeId, query);
-      return { items: rows.map(toWire), total, skip: query.skip, limit: query.limit };
+    /** `isSuggested`: only those with a measured strength, in the order in which they are stated. */
+    async page(saeId: string, query: Omit<FeatureQuery, 'among'> & { isSuggested: boolean }) {
+      const suggested = suggestedStrengths(await saes.get(saeId));
+      const among = query.isSuggested ? [...suggested.keys()] : undefined;
+      const { rows, total } = await features.page(saeId, { ...query, among });
+      return { items: rows.map((row) => toWire(row, suggested)), total, skip: query.skip, limit: query.limit };
     },
 
     async detail(saeId: string, index: number, requestId: string): Promise<FeatureDetail> {
@@ -38,7 +45,7 @@ export function featureService({ features, saes, client }: FeatureServiceOptions
         );
       }
       const row = await features.find(saeId, index);
-      const base = row ? toWire(row) : { index, label: null, density: null, max_activation: null };
+      const base = toWire(row ?? { ...unknown, index }, suggestedStrengths(sae));
       const labels = await features.labels(saeId);
       // Geometry is read from the weights, so it is there only while the SAE is attached.
       const geometry = sae.attached ? await client.getFeature(saeId, index, 10, { requestId }) : null;

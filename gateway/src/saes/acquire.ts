@@ -83,6 +83,7 @@ export function saeAcquisition({ saes, models, downloads, client, hubToken, log 
       ...{ format: rest.format, normalization: rest.normalization, hook_out: rest.hook_out ?? null },
       ...{ neuronpedia_id: rest.neuronpedia_id ?? null, model: rest.model ?? null },
       ...{ content_hash: rest.content_hash ?? '', warnings: rest.warnings ?? [], quality: rest.quality ?? null },
+      strengths: rest.strengths ?? [],
     },
   });
 

@@ -75,13 +75,13 @@ export function saeService({ saes, models, desired, runtime, download = () => nu
   async function remember(row: SaeRow): Promise<void> {
     const seen = attachedNow(row.id);
     if (!seen) return;
-    const { architecture, d_in: dIn, d_sae: dSae, quality } = seen;
+    const { architecture, d_in: dIn, d_sae: dSae, quality = null, strengths = [] } = seen;
     // An override moved it; where it was trained is not known then.
     const place = row.overrides === null ? { layer: seen.layer, hook: seen.hook } : {};
     const isFirst = row.dIn === null || row.architecture === null;
     await saes.update(row.id, {
       ...(isFirst && { architecture, dIn, dSae, ...place }),
-      ...(quality && { info: { ...(row.info as object | null), quality } }),
+      info: { ...(row.info as object | null), ...(quality && { quality }), strengths },
     });
   }
 

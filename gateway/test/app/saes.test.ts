@@ -79,6 +79,27 @@ describe('SAEs', () => {
     expect(await sae(stack, saeId(12))).toMatchObject({ quality: null });
   });
 
+  it('bring the strengths that somebody measured to their features, attached or not', async () => {
+    const stack = await startStack(db.database);
+    const features = async (query: string) =>
+      (await stack.api('GET', `/saes/demo/features${query}`)).body.data as {
+        items: { index: number; suggested_strength: number | null }[];
+        total: number;
+      };
+    const measured = async () => {
+      const { items, total } = await features('?suggested=true');
+      return [total, ...items.map(({ index, suggested_strength }) => [index, suggested_strength])];
+    };
+    expect(await measured()).toEqual([2, [40, 24], [13, 55]]);
+    expect((await features('?search=13&limit=1')).items[0]).toMatchObject({ index: 13, suggested_strength: 55 });
+    expect((await features('/40')) as unknown).toMatchObject({ suggested_strength: 24 });
+    expect((await features('/41')) as unknown).toMatchObject({ suggested_strength: null });
+    const named = await stack.api('PUT', '/saes/demo/features/13/label', { label: 'thirteen' });
+    expect(named.body.data).toMatchObject({ label: 'thirteen', suggested_strength: 55 });
+    await stack.api('POST', '/saes/demo/detach');
+    expect(await measured()).toEqual([2, [40, 24], [13, 55]]);
+  });
+
   it('are refused with every reason when they do not fit', async () => {
     const stack = await startStack(db.database);
     await db.database.client.sae.create({

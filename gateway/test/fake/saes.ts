@@ -27,6 +27,15 @@ function qualityOf(path: string): Schemas['SaeQuality'] | null {
   };
 }
 
+/** Somebody tried two features of the demo's; published folders bring no examples. */
+const strengthsOf = (path: string): Schemas['FeatureStrength'][] =>
+  path.includes('layer_')
+    ? []
+    : [
+        { index: 40, strength: 24 },
+        { index: 13, strength: 55 },
+      ];
+
 export function describeSae(path: string): Schemas['SaeDescription'] {
   if (path.includes('broken')) throw failure('SAE_INCOMPATIBLE', 'The fake cannot read this SAE.');
   const layer = layerOf(path);
@@ -40,6 +49,7 @@ export function describeSae(path: string): Schemas['SaeDescription'] {
     size_bytes: 9_440_000,
     model: 'HuggingFaceTB/SmolLM2-135M-Instruct',
     quality: qualityOf(path),
+    strengths: strengthsOf(path),
   };
 }
 
@@ -55,5 +65,6 @@ export function attachedSae(request: Schemas['AttachSaeRequest'], modelId: strin
     operations: ['add', 'clamp', 'clamp_range', 'multiply', 'ablate', 'ablate_direction', 'orthogonal', 'norm_add'],
     warnings: [],
     quality: qualityOf(path),
+    strengths: strengthsOf(path),
   };
 }

@@ -17,8 +17,8 @@ TENSORS = (".safetensors", ".npz", ".pt", ".pth")
 NO_SAE = re.compile(
     r"sparsity\.safetensors|(model|optimizer|consolidated|adapter_model|pytorch_model).*|training_args.*"
 )
-# Beside the weights, and small: what `interpret/formats/quality.py` reads.
-FIGURES = ("quality.json", "eval_results.json", "sparsity.safetensors")
+# Beside the weights, and small: what `interpret/formats/quality.py` and `strengths.py` read.
+FIGURES = ("quality.json", "eval_results.json", "sparsity.safetensors", "examples.json")
 CROSS_LAYER = re.compile(r"params_layer_\d+\.safetensors")
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from millm_inference.contract import SaeQuality
+from millm_inference.contract import FeatureStrength, SaeQuality
 from millm_inference.interpret.columns import Columns
 from millm_inference.interpret.norms import Normalization, NormState, denormalize, normalize
 from millm_inference.packed_linear import multiply, pack
@@ -68,6 +68,8 @@ class Sae:
     warnings: tuple[str, ...] = ()
     unknown_keys: tuple[str, ...] = ()
     quality: SaeQuality | None = None
+    strengths: tuple[FeatureStrength, ...] = ()
+    """What somebody measured to work, at most one for a feature."""
 
     decoder_norm: Tensor = field(init=False)
     packed: Tensor | None = field(init=False, default=None)

@@ -198,4 +198,5 @@ def _describe(attachment: Attachment) -> AttachedSae:
         operations=list(attachment.operations),
         warnings=list(attachment.warnings),
         quality=sae.quality,
+        strengths=list(sae.strengths),
     )

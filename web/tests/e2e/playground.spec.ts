@@ -1,4 +1,5 @@
 import type { Page } from '@playwright/test';
+import { test as scenario } from './fixtures.ts';
 import { expect, expectAccessible, expectNoOverflow, test } from './gateway-fixture.ts';
 
 const plain = (page: Page) => page.getByTestId('answer-plain').last();
@@ -58,6 +59,19 @@ test('a feature is added, both answers stream, tokens tell, and the steering bec
   expect(saved?.name).toBe('seaside');
   expect(features).toHaveLength(2);
   expect(features[0]?.strength).toBe(20);
+});
+
+test('who knows no feature begins with one that is known to work, at its measured strength', async ({ page }) => {
+  await page.goto('/playground');
+  const starters = page.getByRole('list', { name: 'Features to begin with' });
+  await expect(starters.getByRole('button')).toHaveCount(2);
+  await starters.getByRole('button').first().click();
+  const feature = page.getByTestId('steered-feature');
+  await expect(feature).toHaveAttribute('data-index', '40');
+  await expect(feature.getByLabel(/^strength of/)).toHaveValue('24');
+  await expect(starters).toHaveCount(0);
+  await page.goto('/features?sae=demo&index=13');
+  await expect(page.getByLabel('Full strength')).toHaveValue('55');
 });
 
 test('a link opens with its steering, under its operation and condition', async ({ page, stack }) => {
@@ -134,4 +148,45 @@ test('without an SAE one chats, and tokens still tell how likely they were', asy
   await plain(page).locator('[data-token]').first().click();
   await expect(page.getByTestId('logprobs')).toBeVisible();
   await expect(page.getByTestId('answer-steered')).toHaveCount(0);
+});
+
+scenario('/playground without a model says where one comes from', async ({ page, gateway }) => {
+  gateway.play('no-model');
+  await page.goto(`${gateway.url}/playground`);
+  await expect(page.getByRole('heading', { name: 'First, a model' })).toBeVisible();
+  await expect(page.getByLabel('Your message')).toBeDisabled();
+  await expect(page.getByLabel('Your message')).toHaveAttribute('placeholder', 'Add a model first');
+});
+
+scenario(
+  '/playground without its server says so, claims nothing else, and wakes by itself',
+  async ({ page, gateway }) => {
+    gateway.play('down');
+    await page.goto(`${gateway.url}/playground`);
+    await expect(page.getByRole('heading', { name: 'miLLM cannot be reached' })).toBeVisible({ timeout: 20_000 });
+    await expect(page.getByText('No SAE is attached')).toHaveCount(0);
+    await expect(page.getByLabel('Your message')).toBeDisabled();
+    gateway.play('ready');
+    await expect(page.getByLabel('Your message')).toBeEnabled({ timeout: 20_000 });
+    await expect(page.getByLabel('Add a feature')).toBeVisible();
+  },
+);
+
+scenario('/playground keeps answers and what was typed while its server is away', async ({ page, gateway }) => {
+  await page.goto(`${gateway.url}/playground?sae=demo&features=12:30`);
+  await ask(page, 'Hello');
+  await answered(page);
+  const text = await steered(page).getByRole('group').innerText();
+  await page.getByLabel('Your message').fill('And then?');
+  gateway.play('down');
+  await expect(page.getByTestId('connection')).toHaveAttribute('data-phase', 'offline', { timeout: 20_000 });
+  await expect(page.getByRole('button', { name: 'Send' })).toBeDisabled();
+  await page.getByLabel('Your message').press('Enter'); // nothing is sent into the void
+  expect(await steered(page).getByRole('group').innerText()).toBe(text);
+  gateway.play('ready');
+  await expect(page.getByRole('button', { name: 'Send' })).toBeEnabled({ timeout: 20_000 });
+  await expect(page.getByLabel('Your message')).toHaveValue('And then?');
+  await page.getByLabel('Your message').press('Enter');
+  await expect(page.getByTestId('answer-steered')).toHaveCount(2);
+  await answered(page);
 });

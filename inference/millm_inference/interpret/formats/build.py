@@ -15,6 +15,7 @@ from millm_inference.interpret.folds import fold_activation_norm
 from millm_inference.interpret.formats.files import refuse
 from millm_inference.interpret.formats.parsed import Parsed
 from millm_inference.interpret.formats.quality import read_quality
+from millm_inference.interpret.formats.strengths import read_strengths
 from millm_inference.interpret.norms import NORMALIZATIONS
 from millm_inference.interpret.sae import ARCHITECTURES, Sae
 
@@ -37,12 +38,14 @@ def build(parsed: Parsed, overrides: SaeOverrides, path: Path, size_bytes: int) 
             normalization=parsed.normalization,
         )
     tensors = _checked(parsed)
-    quality = read_quality(path, tensors["W_enc"].shape[1], parsed.warnings)
+    d_sae = tensors["W_enc"].shape[1]
+    quality = read_quality(path, d_sae, parsed.warnings)
+    strengths = read_strengths(path, d_sae, parsed.warnings)
     sae = Sae(
         architecture=parsed.architecture,  # type: ignore[arg-type]
         normalization=parsed.normalization,  # type: ignore[arg-type]
         norm_scaling_factor=_scaling_factor(parsed, overrides),
-        k=_k(parsed, overrides, tensors["W_enc"].shape[1]),
+        k=_k(parsed, overrides, d_sae),
         rescale_acts_by_decoder_norm=parsed.rescale_acts_by_decoder_norm,
         apply_b_dec_to_input=_apply_b_dec(parsed, overrides),
         hook=overrides.hook or _at_layer(parsed.hook, overrides.layer),
@@ -55,6 +58,7 @@ def build(parsed: Parsed, overrides: SaeOverrides, path: Path, size_bytes: int) 
         size_bytes=size_bytes,
         encodes_exactly=parsed.encodes_exactly,
         quality=quality,
+        strengths=strengths,
         warnings=tuple(parsed.warnings),
         unknown_keys=tuple(parsed.unknown_keys),
         **tensors,  # type: ignore[arg-type]

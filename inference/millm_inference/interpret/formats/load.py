@@ -60,4 +60,5 @@ def describe_sae(path: str | Path, overrides: SaeOverrides | None = None) -> Sae
         warnings=list(sae.warnings),
         unknown_keys=list(sae.unknown_keys),
         quality=sae.quality,
+        strengths=list(sae.strengths),
     )

@@ -6,14 +6,19 @@ export interface FeatureQuery {
   search?: string;
   skip?: number;
   limit?: number;
+  /** Only those with a measured strength. */
+  suggested?: boolean;
 }
 
 export function listFeatures(
   saeId: string,
-  { search = '', skip = 0, limit = 50 }: FeatureQuery = {},
+  { search = '', skip = 0, limit = 50, suggested = false }: FeatureQuery = {},
   signal?: AbortSignal,
 ): Promise<Page<FeatureSummary>> {
-  return request(path`/api/saes/${saeId}/features` + queryOf({ skip, limit, search }), { signal });
+  return request(
+    path`/api/saes/${saeId}/features` + queryOf({ skip, limit, search, ...(suggested && { suggested }) }),
+    { signal },
+  );
 }
 
 export function getFeature(saeId: string, index: number, signal?: AbortSignal): Promise<FeatureDetail> {

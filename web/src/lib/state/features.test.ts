@@ -46,7 +46,8 @@ describe('searching features', () => {
 
 describe('the first feature', () => {
   const source = (items: FeatureSummary[]) => ({
-    listFeatures: async () => page(...items),
+    listFeatures: async (_sae: string, { suggested = false }: { suggested?: boolean }) =>
+      page(...items.filter((item) => !suggested || item.suggested_strength)),
     getFeature: async (_sae: string, index: number) => {
       if (index !== 12) throw new ApiError('INVALID_FEATURE_INDEX', 'x', 400);
       return sea;

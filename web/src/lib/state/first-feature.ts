@@ -4,7 +4,7 @@ import type { FeatureSummary, Page, SteeringConfiguration } from '#lib/api/types
 
 export interface FeatureSource {
   getFeature: (saeId: string, index: number) => Promise<FeatureSummary>;
-  listFeatures: (saeId: string, query: { limit: number }) => Promise<Page<FeatureSummary>>;
+  listFeatures: (saeId: string, query: { limit: number; suggested?: boolean }) => Promise<Page<FeatureSummary>>;
 }
 
 export interface FirstFeature {
@@ -24,12 +24,11 @@ export async function firstFeature(
     const feature = await source.getFeature(saeId, active.index).catch(missing);
     if (feature) return { feature, ...(active.strength && { strength: active.strength }) };
   }
+  const [measured] = (await source.listFeatures(saeId, { limit: 1, suggested: true })).items;
+  if (measured?.suggested_strength) return { feature: measured };
   const { items } = await source.listFeatures(saeId, { limit: LOOK_AT });
   const feature =
-    items.find((item) => item.suggested_strength) ??
-    items.find(isTelling) ??
-    items.find((item) => item.label && (item.max_activation ?? 0) > 0) ??
-    items[0];
+    items.find(isTelling) ?? items.find((item) => item.label && (item.max_activation ?? 0) > 0) ?? items[0];
   // Without any label file there are still features, only nameless ones.
   return { feature: feature ?? { index: 0, label: null } };
 }
