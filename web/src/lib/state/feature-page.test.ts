@@ -136,8 +136,8 @@ describe('what a feature does on texts', () => {
     features: value > 0 ? [{ index, value, label: null }] : [],
   });
 
-  it('is counted, and the strongest text comes first', async () => {
-    const texts: Record<string, number[]> = { weak: [0, 1], strong: [12, 6, 0], none: [0] };
+  it('is counted, without the first token of each, and the strongest text comes first', async () => {
+    const texts: Record<string, number[]> = { weak: [900, 0, 1], strong: [900, 12, 6, 0], none: [900, 0] };
     const read = vi.fn<ReadText>(async ({ text }) => ({
       tokens: (texts[text] ?? []).map((value) => entry('t', value)),
     }));
@@ -145,7 +145,11 @@ describe('what a feature does on texts', () => {
     await reader.run('a', 5, ['weak', 'none', 'strong']);
     expect(reader.reading).toMatchObject({ tokens: 6, fired: 3, max: 12 });
     expect(reader.reading?.mean).toBeCloseTo(19 / 3);
-    expect(reader.reading?.contexts.map(({ values }) => values)).toEqual([[12, 6, 0], [0, 1], [0]]);
+    expect(reader.reading?.contexts.map(({ values }) => values)).toEqual([
+      [0, 12, 6, 0],
+      [0, 0, 1],
+      [0, 0],
+    ]);
     expect(reader.reading?.bins.map(({ count }) => count)).toEqual([0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]);
     expect(read.mock.calls[0]?.[0]).toMatchObject({ sae_id: 'a', features: [5], top_k: 0 });
   });
@@ -153,7 +157,7 @@ describe('what a feature does on texts', () => {
   it('of an older question is dropped, and a failure is said', async () => {
     const answers: (() => void)[] = [];
     const reader = new TextReader(
-      () => new Promise((resolve) => answers.push(() => resolve({ tokens: [entry('t', 1)] }))),
+      () => new Promise((resolve) => answers.push(() => resolve({ tokens: [entry('first', 9), entry('t', 1)] }))),
     );
     const old = reader.run('a', 5, ['x']);
     const newest = reader.run('a', 6, ['y']);

@@ -1,4 +1,9 @@
-/** What a feature did on some texts: how often it fired, how strongly, and where most. Pure. */
+/**
+ * What a feature did on some texts: how often it fired, how strongly, and where most. Pure.
+ *
+ * The first token of a text counts for nothing: models put activations of another order of magnitude there, whatever it says
+ * ("Massive Activations in Large Language Models", Sun et al. 2024), which would be the top of every feature.
+ */
 import type { ActivationEntry } from '#lib/api/types.ts';
 
 /** One text as its tokens, with the feature's activation at each. */
@@ -29,13 +34,16 @@ const BINS = 12;
 
 export function contextOf(entries: readonly ActivationEntry[], index: number): Context {
   const at = (entry: ActivationEntry) => entry.features.find((feature) => feature.index === index)?.value ?? 0;
-  return { tokens: entries.map(({ token }) => token), values: entries.map(at) };
+  return {
+    tokens: entries.map(({ token }) => token),
+    values: entries.map((entry, place) => (place > 0 ? at(entry) : 0)),
+  };
 }
 
 export const peakOf = ({ values }: Context): number => values.reduce((most, value) => Math.max(most, value), 0);
 
 export function summarise(contexts: readonly Context[]): Reading {
-  const values = contexts.flatMap((context) => context.values);
+  const values = contexts.flatMap((context) => context.values.slice(1));
   const fired = values.filter((value) => value > 0);
   const max = fired.reduce((most, value) => Math.max(most, value), 0);
   const sum = fired.reduce((all, value) => all + value, 0);
