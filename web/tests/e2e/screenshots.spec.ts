@@ -34,7 +34,14 @@ const shots: Shot[] = [
     path: '/',
     hasAnswers: true,
     async prepare(page) {
-      await expect(page.getByLabel('Feature to steer')).toBeVisible();
+      const picker = page.getByLabel('Feature to steer');
+      await expect(picker).toBeVisible();
+      if (demo) {
+        await picker.fill('space: the Moon');
+        await page.getByRole('option').first().click();
+        await page.getByLabel('Exact strength').fill('55');
+        await page.getByLabel('Exact strength').press('Enter');
+      }
       await askBoth(page);
       await page.evaluate(() => window.scrollTo({ top: 0 }));
     },
