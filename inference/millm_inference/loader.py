@@ -38,6 +38,9 @@ class Loaded:
     tokenizer: Any
     eos_ids: frozenset[int]
     context_length: int
+    parameters: int
+    """However they are stored: 4-bit weights lie two in a byte, packed ones are no parameters of the module."""
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +148,14 @@ def _load_model(
         log.warning("model:load-failed", path=path, error=repr(error))
         raise _incompatible("loaded", error, path) from error
     model.eval()
+    parameters, memory = model.num_parameters(), model.get_memory_footprint()
     if device.type == "cpu":
         pack_linears(model)
     config = model.config.get_text_config()
     context = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2048)
     if settings.max_context:
         context = min(context, settings.max_context)
-    return Loaded(model, tokenizer, _eos_ids(model, tokenizer), context)
+    return Loaded(model, tokenizer, _eos_ids(model, tokenizer), context, parameters, memory)
 
 
 def describe_model(path: str, trust_remote_code: bool = False) -> dict[str, Any]:

@@ -175,7 +175,7 @@ class Runtime:
             model_id=request.model_id,
             path=request.path,
             architecture=type(model).__name__,
-            parameters=sum(p.numel() for p in model.parameters()),
+            parameters=loaded.parameters,
             dtype=str(model.dtype).removeprefix("torch."),
             quantization=request.quantization,
             device=str(model.device),
@@ -183,7 +183,7 @@ class Runtime:
             hidden_size=config.hidden_size,
             layers=config.num_hidden_layers,
             vocab_size=config.vocab_size,
-            memory_bytes=model.get_memory_footprint(),
+            memory_bytes=loaded.memory_bytes,
             has_chat_template=bool(loaded.tokenizer.chat_template),
             default_sampling={
                 name: value

@@ -7,6 +7,7 @@ import struct
 
 import psutil
 
+from tests.support.tiny import tiny_model
 from tests.test_app import MODEL, model_dir, request, serving  # noqa: F401
 
 MEBIBYTE = 1 << 20
@@ -48,3 +49,11 @@ async def test_an_sae_that_does_not_fit_leaves_the_model_answering(tmp_path, mod
         assert "The model stays loaded, without it" in answer.json()["message"]
         assert (await client.get("/state")).json()["saes"] == []
         assert '"type":"done"' in (await client.post("/generate", json=request())).text
+
+
+async def test_a_model_reports_every_weight_however_it_lies_in_memory(tmp_path, model_dir):  # noqa: F811
+    async with serving(tmp_path) as client:
+        loaded = (await client.post("/models/load", json={"model_id": MODEL, "path": str(model_dir)})).json()
+    weights = tiny_model("llama").num_parameters()
+    assert loaded["parameters"] == weights
+    assert loaded["memory_bytes"] >= 4 * weights

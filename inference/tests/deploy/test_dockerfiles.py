@@ -106,3 +106,41 @@ def wait(url, timeout=60):
         except httpx.TransportError:
             time.sleep(0.2)
     raise AssertionError(f"{url} did not answer")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("MILLM_TEST_IMAGE_STEPS" not in os.environ, reason="installs everything again: minutes")
+def test_the_sidecars_steps_give_a_sidecar_that_serves_the_demo_with_what_the_image_installs_alone(tmp_path):
+    player = Player(REPOSITORY / "Dockerfile.inference", tmp_path)
+    player.play()
+    python = player.inside("final", "/opt/venv/bin/python")
+    listed = subprocess.run([python, "-m", "pip", "list", "--format=json"], capture_output=True, check=True).stdout
+    installed = {package["name"]: package["version"] for package in json.loads(listed)}
+    assert installed["torch"].split("+")[0] == player.arguments["TORCH"].split("==")[1]
+    assert not {"pytest", "mypy", "ruff"} & installed.keys(), "nothing of ours for development"
+    port = free_port()
+    environment = {**player.environment["final"], "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    environment |= {"HOME": str(tmp_path), "MILLM_INFERENCE_HOST": "127.0.0.1", "MILLM_INFERENCE_PORT": str(port)}
+    with subprocess.Popen(player.command(), cwd=player.inside("final", "."), env=environment) as process:
+        try:
+            base = f"http://127.0.0.1:{port}"
+            assert wait(f"{base}/health").json()["status"] == "ok"
+            assert healthy(player, environment, port)
+            model = json.loads((player.inside("final", "/models/demo/bootstrap.json")).read_text())["models"][0]
+            ask = {"model_id": "demo", "path": model["path"]}
+            assert httpx.post(f"{base}/models/load", json=ask, timeout=300).status_code == 200
+            sae = {"sae_id": "demo", "path": str(player.inside("final", "/models/demo/sae"))}
+            assert httpx.post(f"{base}/saes/attach", json=sae, timeout=60).status_code == 200
+            body = {"request_id": "r", "model_id": "demo", "prompt": {"type": "text", "text": "The sea"}}
+            body["sampling"] = {"temperature": 0, "max_tokens": 4}
+            assert '"type":"done"' in httpx.post(f"{base}/generate", json=body, timeout=60).text
+        finally:
+            process.terminate()
+    assert not healthy(player, environment, port)
+
+
+def healthy(player, environment, port):
+    """What the image's health check says."""
+    command = json.loads(player.stages[-1].all("HEALTHCHECK")[-1].split("CMD", 1)[1])
+    words = [word.replace(":8100/", f":{port}/") for word in command]
+    return subprocess.run(words, env=environment, capture_output=True, check=False).returncode == 0
