@@ -25,7 +25,7 @@ from millm_inference.engine.token_bytes import TokenBytes
 from millm_inference.errors import SidecarError
 from millm_inference.grammar import compile_grammar
 from millm_inference.prompt import encode
-from millm_inference.runtime import Resident
+from millm_inference.resident import Resident
 
 WireEvent = c.PromptEvent | c.DeltaEvent | c.FinishEvent | c.DoneEvent | c.ErrorEvent
 LOWEST_LOGPROB = -9999.0

@@ -19,7 +19,7 @@ from llguidance.hf import from_tokenizer
 
 from millm_inference.contract import Grammar
 from millm_inference.errors import SidecarError
-from millm_inference.runtime import Resident
+from millm_inference.resident import Resident
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions

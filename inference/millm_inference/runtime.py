@@ -1,4 +1,4 @@
-"""What is loaded now: one model with its engine, tokenizer and interpretation session. Owns loading and unloading."""
+"""What is loaded now: one model at a time and what is attached to it. Loads, unloads, and says what changes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 import structlog
 import torch
-from transformers import PreTrainedModel
 
 from millm_inference.contract import (
     ActivationsEvent,
@@ -35,45 +33,22 @@ from millm_inference.contract import (
     SnapshotEvent,
     StateEvent,
 )
-from millm_inference.engine.decode_graphs import CudaRecorder, DecodeGraphs
-from millm_inference.engine.engine import Engine, EngineLimits
 from millm_inference.engine.interpreter import Reading
-from millm_inference.engine.model_runner import Passed
 from millm_inference.engine.postprocess import Counters as EngineCounters
 from millm_inference.engine.sequence import Sequence
 from millm_inference.engine.token_bytes import TokenBytes
-from millm_inference.engine.verify import verified_graphs, verify_model
 from millm_inference.errors import SidecarError
 from millm_inference.events import Feed, FrameBuffer
-from millm_inference.fatal import end_device_lost
 from millm_inference.gpu import read_gpu
 from millm_inference.interpret.formats import files_bytes, load_sae
-from millm_inference.interpret.session import InterpretSession
-from millm_inference.loader import Loaded, load_model, pick_device
+from millm_inference.loader import pick_device
 from millm_inference.memory import free_bytes, outcome_of, require_room
-from millm_inference.metrics import MeasuredRunner, Passes, RuntimeCollector
+from millm_inference.metrics import Passes, RuntimeCollector
+from millm_inference.resident import Resident, Surroundings, bring_up
 from millm_inference.settings import Settings
 
 log = structlog.get_logger()
-MEBIBYTE = 1 << 20
-PREFILL_CHUNK = {"cpu": 16, "cuda": 256}
-"""Tokens whose prompt pass takes about one or two decode steps, by device, so that running streams hardly notice it."""
 LoadStage = Literal["unloading", "reading", "verifying", "ready", "failed"]
-
-
-@dataclass(frozen=True)
-class Resident:
-    """A loaded model and everything that lives and dies with it."""
-
-    info: LoadedModel
-    loaded: Loaded
-    token_bytes: TokenBytes
-    session: InterpretSession
-    engine: Engine
-
-    @property
-    def tokenizer(self) -> Any:
-        return self.loaded.tokenizer
 
 
 class Runtime:
@@ -98,6 +73,7 @@ class Runtime:
         self.counters = EngineCounters()
         self.passes = Passes()
         self.passes.registry.register(RuntimeCollector(self))
+        self._surroundings = Surroundings(settings, self.passes, self.counters, self._on_watched)
 
     # ---- model ------------------------------------------------------------------------------------------------------
     @property
@@ -121,7 +97,12 @@ class Runtime:
             self._say_load(request.model_id, "unloading" if self._resident else "reading")
             try:
                 self._unload()
-                self._resident = self._load(request)
+                self._resident = bring_up(
+                    request,
+                    self._surroundings,
+                    go_on=partial(self._give_up_if_abandoned, request.model_id),
+                    say_verifying=partial(self._say_load, request.model_id, "verifying"),
+                )
                 self._say_load(request.model_id, "ready")
                 return self._resident.info
             except SidecarError as error:
@@ -142,66 +123,6 @@ class Runtime:
     def _same(self, info: LoadedModel, request: LoadModelRequest) -> bool:
         return (info.model_id, info.path, info.quantization) == (request.model_id, request.path, request.quantization)
 
-    def _load(self, request: LoadModelRequest) -> Resident:
-        begun = time.monotonic()
-        loaded = load_model(
-            request.path,
-            self.settings,
-            quantization=request.quantization,
-            trust_remote_code=request.trust_remote_code,
-            go_on=partial(self._give_up_if_abandoned, request.model_id),
-        )
-        model = loaded.model
-        self._give_up_if_abandoned(request.model_id)
-        self._say_load(request.model_id, "verifying")
-        verify_model(model)
-        graphs = self._graphs(model)
-        self._give_up_if_abandoned(request.model_id)
-        session = InterpretSession(model)
-        config = model.config.get_text_config()
-        token_bytes = TokenBytes(loaded.tokenizer)
-        engine = Engine(
-            MeasuredRunner(model, session, self.passes, graphs),
-            session,
-            token_bytes,
-            self._limits(loaded),
-            loaded.eos_ids,
-            self.counters,
-            partial(self._on_watched, token_bytes),
-            end_device_lost,
-        )
-        generation = model.generation_config
-        info = LoadedModel(
-            model_id=request.model_id,
-            path=request.path,
-            architecture=type(model).__name__,
-            parameters=loaded.parameters,
-            dtype=str(model.dtype).removeprefix("torch."),
-            quantization=request.quantization,
-            device=str(model.device),
-            context_length=loaded.context_length,
-            hidden_size=config.hidden_size,
-            layers=config.num_hidden_layers,
-            vocab_size=config.vocab_size,
-            memory_bytes=loaded.memory_bytes,
-            has_chat_template=bool(loaded.tokenizer.chat_template),
-            default_sampling={
-                name: value
-                for name in ("temperature", "top_p", "top_k", "repetition_penalty")
-                if (value := getattr(generation, name, None)) is not None
-            },
-            load_seconds=round(time.monotonic() - begun, 3),
-        )
-        log.info(
-            "model:loaded",
-            model_id=info.model_id,
-            seconds=info.load_seconds,
-            dtype=info.dtype,
-            device=info.device,
-            graphs=graphs is not None,
-        )
-        return Resident(info, loaded, token_bytes, session, engine)
-
     def _give_up_if_abandoned(self, model_id: str) -> None:
         if self._abandoned.is_set():
             raise SidecarError("CONFLICT", f"Loading {model_id!r} was cancelled.", param="model_id")
@@ -215,32 +136,6 @@ class Runtime:
         self.monitor = MonitorState(watches=[])
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _graphs(self, model: PreTrainedModel) -> DecodeGraphs[Passed] | None:
-        if model.device.type != "cuda" or self.settings.cuda_graphs == "off":
-            return None
-        return verified_graphs(model, CudaRecorder(model.device))
-
-    def _limits(self, loaded: Loaded) -> EngineLimits:
-        """KV positions that fit the memory given, else a quarter of what is free on a CPU and 80 % on a GPU."""
-        config = loaded.model.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        per_position = 2 * config.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
-        if self.settings.kv_memory_mb:
-            memory = self.settings.kv_memory_mb * MEBIBYTE
-        elif self.device.type == "cuda":
-            memory = int(torch.cuda.mem_get_info()[0] * 0.8)
-        else:
-            memory = psutil.virtual_memory().available // 4
-        return EngineLimits(
-            slots=self.settings.slots,
-            kv_positions=max(loaded.context_length // 8, memory // per_position),
-            max_waiting=self.settings.max_waiting,
-            prefill_chunk=self.settings.prefill_chunk or PREFILL_CHUNK.get(self.device.type, 64),
-            idle_chunk=self.settings.idle_prefill_chunk,
-            context_length=loaded.context_length,
-        )
 
     # ---- SAEs -------------------------------------------------------------------------------------------------------
     def attach(self, sae_id: str, path: str, overrides: SaeOverrides | None) -> AttachedSae:

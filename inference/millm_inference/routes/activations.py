@@ -14,8 +14,8 @@ from millm_inference.errors import SidecarError
 from millm_inference.generation import Wire, build_request
 from millm_inference.interpret.contrast import contrast, mean_activations
 from millm_inference.prompt import encode
+from millm_inference.resident import Resident
 from millm_inference.routes.dependencies import RuntimeDep, off_loop
-from millm_inference.runtime import Resident
 
 router = APIRouter(prefix="/activations")
 

@@ -11,8 +11,8 @@ from millm_inference.contract import TextPrompt, TokensPrompt
 from millm_inference.embedding import batches, embed
 from millm_inference.errors import SidecarError
 from millm_inference.prompt import encode
+from millm_inference.resident import Resident
 from millm_inference.routes.dependencies import RuntimeDep, off_loop
-from millm_inference.runtime import Resident
 
 router = APIRouter()
 

@@ -19,7 +19,7 @@ import pytest
 from safetensors.numpy import save
 
 from millm_inference import contract as c
-from millm_inference import runtime as runtime_module
+from millm_inference import resident as resident_module
 from millm_inference.app import create_app
 from millm_inference.settings import Settings
 from tests.hub.conftest import MEGABYTE, ask
@@ -82,7 +82,7 @@ async def test_unloading_ends_a_load_that_is_under_way(client, hub, tiny_files, 
     folder.mkdir()
     for name, data in tiny_files.items():
         (folder / name).write_bytes(data)
-    read, runtime = runtime_module.load_model, client.app.state.runtime
+    read, runtime = resident_module.load_model, client.app.state.runtime
     is_read = threading.Event()
 
     def slowly(*args, **options):
@@ -91,7 +91,7 @@ async def test_unloading_ends_a_load_that_is_under_way(client, hub, tiny_files, 
         assert runtime._abandoned.wait(30)
         return loaded
 
-    monkeypatch.setattr(runtime_module, "load_model", slowly)
+    monkeypatch.setattr(resident_module, "load_model", slowly)
     ask = {"model_id": "tiny", "path": str(folder)}
     loading = asyncio.create_task(client.post("/models/load", json=ask))
     await asyncio.to_thread(is_read.wait, 30)
