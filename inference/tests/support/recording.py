@@ -67,4 +67,5 @@ def tensors_of(tree: Any) -> list[torch.Tensor]:
 
 
 def storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    """What names the tensor's memory; a packed weight has none that could be asked for, and is never written."""
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
