@@ -25,8 +25,7 @@ class PackedLinear(nn.Linear):
         nn.Module.__init__(self)
         self.out_features, self.in_features = weight.shape
         self.register_parameter("bias", None if bias is None else nn.Parameter(bias, requires_grad=False))
-        with torch.inference_mode():
-            self._packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+        self._packed = _lay_out(weight)
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
@@ -40,12 +39,7 @@ class PackedLinear(nn.Linear):
 
 def pack(weight: Tensor) -> Tensor | None:
     """`weight [out, in]` in oneDNN's layout, for `multiply`; None where it cannot be, or would not be the same."""
-    usable = weight.dtype == torch.float32 and weight.device.type == "cpu"
-    if not (usable and torch.backends.mkldnn.is_available() and _agrees()):  # type: ignore[no-untyped-call]
-        return None
-    with torch.inference_mode():
-        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
-    return packed
+    return _lay_out(weight) if _fits(weight) and _agrees() else None
 
 
 def multiply(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -57,7 +51,7 @@ def multiply(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
 def pack_linears(model: nn.Module) -> int:
     """Replace every float32 `nn.Linear` and GPT-2 `Conv1D` on a CPU in place → how many. Where this machine's oneDNN
     cannot, or does not agree with `F.linear`, none is replaced."""
-    if not (torch.backends.mkldnn.is_available() and _agrees()):  # type: ignore[no-untyped-call]
+    if not _agrees():
         return 0
     found = [(name, module) for name, module in model.named_modules() if _packable(module)]
     for name, module in found:
@@ -70,13 +64,22 @@ def pack_linears(model: nn.Module) -> int:
 
 
 def _packable(module: nn.Module) -> bool:
-    if type(module) not in (nn.Linear, Conv1D):
-        return False
-    weight = module.weight
-    return isinstance(weight, Tensor) and weight.dtype == torch.float32 and weight.device.type == "cpu"
+    return type(module) in (nn.Linear, Conv1D) and isinstance(module.weight, Tensor) and _fits(module.weight)
+
+
+def _fits(weight: Tensor) -> bool:
+    return weight.dtype == torch.float32 and weight.device.type == "cpu"
+
+
+def _lay_out(weight: Tensor) -> Tensor:
+    with torch.inference_mode():
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+    return packed
 
 
 def _agrees() -> bool:
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(rows, 72, generator=generator) for rows in (3, 40))
     try:
