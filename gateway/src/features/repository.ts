@@ -67,7 +67,8 @@ export function featureRepository(db: DatabaseClient) {
     async page(saeId: string, query: FeatureQuery): Promise<{ rows: FeatureRow[]; total: number }> {
       const { search, skip, limit, among } = query;
       const all = search === undefined ? (await cache.get(saeId)).indices : await hits(saeId, search);
-      const found = among ? among.filter((index) => all.includes(index)) : all;
+      const known = among && new Set(all);
+      const found = known ? among.filter((index) => known.has(index)) : all;
       const indices = found.slice(skip, skip + limit);
       const rows = await db.featureLabel.findMany({ where: { saeId, index: { in: indices } }, omit });
       const byIndex = new Map(rows.map((row) => [row.index, row]));

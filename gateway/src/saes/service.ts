@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { AppError } from '../errors.ts';
 import type { DesiredRepository } from '../desired.ts';
 import { isComing, percent } from '../downloads/progress.ts';
@@ -79,10 +80,10 @@ export function saeService({ saes, models, desired, runtime, download = () => nu
     // An override moved it; where it was trained is not known then.
     const place = row.overrides === null ? { layer: seen.layer, hook: seen.hook } : {};
     const isFirst = row.dIn === null || row.architecture === null;
-    await saes.update(row.id, {
-      ...(isFirst && { architecture, dIn, dSae, ...place }),
-      info: { ...(row.info as object | null), ...(quality && { quality }), strengths },
-    });
+    const info = { ...(row.info as object | null), ...(quality && { quality }), strengths };
+    // A written row is a new version to whoever keeps its labels.
+    if (!isFirst && isDeepStrictEqual(info, row.info)) return;
+    await saes.update(row.id, { ...(isFirst && { architecture, dIn, dSae, ...place }), info });
   }
 
   async function check(row: SaeRow, layer: number | null): Promise<Compatibility> {
