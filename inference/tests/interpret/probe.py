@@ -7,8 +7,9 @@ from torch import nn
 
 from millm_inference.contract import FeatureSteering, SteeringSpec
 from millm_inference.engine.interpreter import ForwardBatch, PromptTokens
+from millm_inference.interpret.plan import CompiledPlan
 from millm_inference.interpret.session import InterpretSession
-from tests.interpret.serving import hooked
+from tests.interpret.serving import hooked, prompt_of
 
 
 class Probe(nn.Module):
@@ -35,6 +36,20 @@ def batch_of(*rows: list[int], slot_lo: int = 0, start: int = 0) -> ForwardBatch
     ids = torch.tensor(rows)
     positions = torch.arange(start, start + ids.shape[1]).expand(ids.shape)
     return ForwardBatch(slot_lo, ids, positions, torch.ones_like(ids, dtype=torch.bool))
+
+
+def open_row(session, slot, features, activations=None, prompt=None) -> CompiledPlan:
+    prompt = prompt or prompt_of()
+    plan = session.compile(spec_of(*features), activations, prompt)
+    assert plan is not None
+    session.open(slot, plan, prompt)
+    return plan
+
+
+def forward(model, session, batch: ForwardBatch):
+    with torch.inference_mode(), hooked(session, batch) as trace:
+        logits = model(input_ids=batch.token_ids, use_cache=False).logits
+    return logits, trace
 
 
 def run_probe(probe: Probe, sae, features: list[FeatureSteering], prompt_length: int | None = None) -> torch.Tensor:
