@@ -13,7 +13,7 @@ LAYER = 15
 HOOK_NAME = f"blocks.{LAYER}.hook_resid_post"
 HF_HOOK_NAME = f"model.layers.{LAYER}"
 CONTEXT_SIZE = 256
-WORK = Path(__file__).resolve().parent / "work"
+WORK = Path(__file__).resolve().parent / "training"
 SAE_DIR = Path(__file__).resolve().parent / "sae"
 
 
