@@ -32,8 +32,7 @@ def main(wanted: list[str]) -> int:
     if "steps" in parts:
         print(table("What a decode step costs more", steps.measure(bench)), flush=True)
     if "interference" in parts:
-        rows = [row for chunk in (16, 32, 64) for row in throughput.measure_interference(bench, chunk)]
-        print(table("A long prompt among running streams", rows), flush=True)
+        print(table("A long prompt among running streams", throughput.measure_interference(bench)), flush=True)
     if "serve" in parts:
         print(table("Over HTTP", serve.measure()), flush=True)
     if "soak" in parts:

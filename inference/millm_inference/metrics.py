@@ -66,9 +66,9 @@ class MeasuredRunner(ModelRunner):
         super().__init__(model, interpreter, graphs)
         self.passes = passes
 
-    def prefill(self, slot: int, tokens: Sequence[int], start: int, span: int, *, all_logits: bool = False) -> Passed:
+    def prefill(self, slot: int, tokens: Sequence[int], start: int, span: int, *, keep: int = 1) -> Passed:
         begun = time.perf_counter()
-        result = super().prefill(slot, tokens, start, span, all_logits=all_logits)
+        result = super().prefill(slot, tokens, start, span, keep=keep)
         self.passes.observe("prefill", begun, len(tokens))
         return result
 

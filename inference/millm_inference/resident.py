@@ -30,7 +30,7 @@ from millm_inference.settings import Settings
 
 log = structlog.get_logger()
 MEBIBYTE = 1 << 20
-PREFILL_CHUNK = {"cpu": 16, "cuda": 256}
+PREFILL_CHUNK = {"cpu": 32, "cuda": 256}
 """Tokens whose prompt pass takes about one or two decode steps, by device, so that running streams hardly notice it."""
 
 

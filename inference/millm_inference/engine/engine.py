@@ -180,7 +180,7 @@ class Engine:
         if hole is not None:
             self._move(*hole)
         admitted = self.scheduler.admit()
-        self.runner.cache.resize(*self.scheduler.shape())
+        self.runner.cache.resize(*self.scheduler.shape(), self.scheduler.held())
         for admission in admitted:
             self._start(admission)
 
@@ -225,8 +225,9 @@ class Engine:
         end = start + len(chunk)
         assert sequence.slot is not None
         scored = request.prompt_logprobs is not None and sequence.index == 0 and start < sequence.prompt_length
+        keep = len(chunk) if scored else int(end == len(sequence.tokens))  # only the last token's are sampled from
         logits, trace = self.runner.prefill(
-            sequence.slot, chunk, start, min(bucket(end), self.scheduler.capacity), all_logits=scored
+            sequence.slot, chunk, start, min(bucket(end), self.scheduler.capacity), keep=keep
         )
         sequence.computed = end
         self.post.count(request, trace)

@@ -6,10 +6,15 @@ view of the same buffer, so decoding copies no KV. Knows nothing of sequences: c
 
 from __future__ import annotations
 
+import math
+import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
+
+PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
 
 
 @dataclass(slots=True)
@@ -39,8 +44,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         def empty(like: torch.Tensor) -> torch.Tensor:
-            shape = (self.slots, like.shape[1], self.capacity, like.shape[3])
-            return torch.zeros(shape, dtype=like.dtype, device=like.device)
+            return untouched((self.slots, like.shape[1], self.capacity, like.shape[3]), like)
 
         self.keys, self.values = empty(key_states), empty(value_states)
         self.is_initialized = True
@@ -61,14 +65,15 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
             values.transpose(1, 2)[w.row_index, w.positions] = value_states.transpose(1, 2)
         return self.keys[w.lo : w.hi, :, : w.span], self.values[w.lo : w.hi, :, : w.span]
 
-    def resize(self, slots: int, capacity: int) -> None:
+    def resize(self, slots: int, capacity: int, held: Sequence[int]) -> None:
         if self.is_initialized:
             for name in ("keys", "values"):
                 old: torch.Tensor = getattr(self, name)
+                new = untouched((slots, old.shape[1], capacity, old.shape[3]), old)
                 # of the tensor itself: memory may have run out between the two
-                keep_rows, keep = min(slots, old.shape[0]), min(capacity, old.shape[2])
-                new = torch.zeros((slots, old.shape[1], capacity, old.shape[3]), dtype=old.dtype, device=old.device)
-                new[:keep_rows, :, :keep] = old[:keep_rows, :, :keep]
+                for row, length in enumerate(held[: min(slots, old.shape[0])]):
+                    keep = min(length, capacity, old.shape[2])
+                    new[row, :, :keep] = old[row, :, :keep]
                 setattr(self, name, new)
         self.slots, self.capacity = slots, capacity
 
@@ -87,6 +92,16 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         return -1
 
 
+def untouched(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """Zeros of `like`'s dtype and device. On a CPU they are pages of the system's own, which take memory and time when
+    they are first written to, and go back to it whole."""
+    count = math.prod(shape)
+    if like.device.type != "cpu" or count == 0:
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+    pages = mmap.mmap(-1, count * like.element_size(), **PRIVATE)
+    return torch.frombuffer(pages, dtype=like.dtype, count=count).view(shape)
+
+
 class SlotCache(Cache):  # type: ignore[misc]
     def __init__(self, layers: int) -> None:
         self.window = CacheWindow()
@@ -95,14 +110,15 @@ class SlotCache(Cache):  # type: ignore[misc]
         self.capacity = 0
         self.generation = 0  # another number, other memory
 
-    def resize(self, slots: int, capacity: int) -> None:
-        """Room for `slots` rows of `capacity` positions; what fits of the old content stays."""
+    def resize(self, slots: int, capacity: int, held: Sequence[int] = ()) -> None:
+        """Room for `slots` rows of `capacity` positions. Of row r the first `held[r]` positions stay, as far as they
+        fit; nothing else is copied or even touched, so that growing stalls nobody for long."""
         if (slots, capacity) == (self.slots, self.capacity):
             return
         self.slots = self.capacity = 0  # until all have it: memory may run out half-way
         self.generation += 1
         for layer in self.layers:
-            layer.resize(slots, capacity)
+            layer.resize(slots, capacity, held)
         self.slots, self.capacity = slots, capacity
 
     def copy(self, source: int, target: int, length: int) -> None:

@@ -30,16 +30,16 @@ class ModelRunner:
         self.masks: MaskPlan = plan_masks(model)
         self.cache = SlotCache(model.config.get_text_config().num_hidden_layers)
 
-    def prefill(self, slot: int, tokens: Seq[int], start: int, span: int, *, all_logits: bool = False) -> Passed:
-        """Feed `tokens` of one slot from absolute position `start` → logits `[T, vocab]`, or `[1, vocab]` of the
-        last."""
+    def prefill(self, slot: int, tokens: Seq[int], start: int, span: int, *, keep: int = 1) -> Passed:
+        """Feed `tokens` of one slot from absolute position `start` → logits `[keep, vocab]` of the last `keep`. With
+        none to keep, the head is not run."""
         length = len(tokens)
         shape = BatchShape(slot, [list(range(start, start + length))], [[True] * length])
         positions = torch.arange(start, start + length, device=self.device)[None]
         ids = torch.tensor([list(tokens)], device=self.device)
         self.cache.open_run(slot, start, length, span)
         batch = ForwardBatch(slot, ids, positions, torch.ones_like(positions, dtype=torch.bool))
-        logits, trace = self._run(batch, span, self._prepare(shape), keep=0 if all_logits else 1)
+        logits, trace = self._run(batch, span, self._prepare(shape), keep=keep)
         return logits[0], trace
 
     def spare(self) -> None:
@@ -87,14 +87,16 @@ class ModelRunner:
         return logits, trace
 
     def _forward(self, batch: ForwardBatch, mask: object, keep: int) -> torch.Tensor:
+        inputs = {
+            "input_ids": batch.token_ids,
+            "attention_mask": mask,
+            "position_ids": batch.positions,
+            "past_key_values": self.cache,
+            "use_cache": True,
+        }
         with torch.inference_mode():
-            output = self.model(
-                input_ids=batch.token_ids,
-                attention_mask=mask,
-                position_ids=batch.positions,
-                past_key_values=self.cache,
-                use_cache=True,
-                logits_to_keep=keep,
-            )
-        logits: torch.Tensor = output.logits
-        return logits
+            if keep:
+                logits: torch.Tensor = self.model(**inputs, logits_to_keep=keep).logits
+                return logits
+            hidden: torch.Tensor = self.model.base_model(**inputs).last_hidden_state
+            return hidden.new_empty(hidden.shape[0], 0, self.model.config.get_text_config().vocab_size)

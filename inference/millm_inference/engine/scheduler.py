@@ -131,6 +131,10 @@ class Scheduler:
         self.rows, self.capacity = rows, capacity
         return rows, capacity
 
+    def held(self) -> list[int]:
+        """How many positions of each slot are computed: of what runs in it, or of the prefix it retains."""
+        return [len(slot.tokens) if slot.owner is None else slot.owner.computed for slot in self.slots]
+
     def tighten(self) -> None:
         """The next shape is the smallest that holds what runs."""
         self.rows = self.capacity = 0

@@ -22,17 +22,17 @@ class SmallDevice(ModelRunner):
         layer = self.cache.layers[-1]
         resize = layer.resize
 
-        def limited(slots, capacity):
+        def limited(slots, capacity, held):
             if slots * capacity > cells:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-            resize(slots, capacity)
+            resize(slots, capacity, held)
 
         layer.resize = limited  # the last one: the others have grown by then
 
-    def prefill(self, slot, tokens, start, span, *, all_logits=False):
+    def prefill(self, slot, tokens, start, span, *, keep=1):
         if len(tokens) > self.chunk:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return super().prefill(slot, tokens, start, span, all_logits=all_logits)
+        return super().prefill(slot, tokens, start, span, keep=keep)
 
     def decode(self, lo, tokens, positions, valid, span):
         if sum(valid) > self.rows:

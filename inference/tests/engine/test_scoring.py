@@ -59,3 +59,15 @@ def test_answer_logprobs_equal_teacher_forcing():
     expected, _ = teacher_forced(model, prompt + got.tokens())
     assert [r.logprob for r in records] == pytest.approx(expected[len(prompt) - 1 :], abs=1e-4)
     assert all(r.top[0] == (r.token_id, r.logprob) for r in records)
+
+
+def test_the_head_runs_once_a_sampled_token_however_many_chunks_the_prompt_takes():
+    model = tiny_model()
+    runs = []
+    watching = model.get_output_embeddings().register_forward_hook(lambda *_: runs.append(1))
+    try:
+        with engine_for(model, idle_chunk=16) as engine:
+            got = submit(engine, random_prompt(100, 3), max_tokens=4, wait=True)
+    finally:
+        watching.remove()
+    assert len(got.tokens()) == len(runs) == 4
