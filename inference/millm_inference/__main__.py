@@ -10,7 +10,11 @@ import uvicorn
 
 from millm_inference import logs
 from millm_inference.settings import Settings, read_settings
-from millm_inference.watchdog import Watchdog
+from millm_inference.watchdog import Watchdog, Watched
+
+CALLED_OFF_PATIENCE_S = 30.0
+"""A load that was called off ends at the next tensor; where it does not, nothing is lost with the process: the model
+before it is unloaded already."""
 
 
 def main() -> int:
@@ -46,10 +50,14 @@ def main() -> int:
             timeout_keep_alive=75,
         )
     )
-    runtime = app.state.runtime
-    Watchdog(
-        settings.hang_timeout_s, {"engine": runtime.engine_busy_since, "event loop": lambda: runtime.loop_seen}
-    ).start()
+    runtime, hang_s = app.state.runtime, settings.hang_timeout_s
+    watched = {
+        "engine": Watched(runtime.engine_busy_since, hang_s),
+        "event loop": Watched(lambda: runtime.loop_seen, hang_s),
+        "load": Watched(lambda: runtime.work.held_since, settings.load_timeout_s),
+        "cancelled load": Watched(runtime.called_off_since, min(hang_s, CALLED_OFF_PATIENCE_S)),
+    }
+    Watchdog(hang_s, watched).start()
     server.run()
     return 0 if server.started else 1
 

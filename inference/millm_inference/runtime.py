@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -46,6 +45,7 @@ from millm_inference.memory import free_bytes, outcome_of, require_room
 from millm_inference.metrics import Passes, RuntimeCollector
 from millm_inference.resident import Resident, Surroundings, bring_up
 from millm_inference.settings import Settings
+from millm_inference.watchdog import WatchedLock
 
 log = structlog.get_logger()
 LoadStage = Literal["unloading", "reading", "verifying", "ready", "failed"]
@@ -59,10 +59,10 @@ class Runtime:
         self.instance_id = uuid.uuid4().hex
         self.started = time.monotonic()
         self.device = pick_device(settings)
-        self._lock = threading.Lock()
+        self.work = WatchedLock()
         self._resident: Resident | None = None
         self._loading: str | None = None
-        self._abandoned = threading.Event()
+        self._called_off: float | None = None
         self.draining = False
         self.loop_seen: float | None = None
         """When (monotonic seconds) the event loop last had a turn; None: it does not run."""
@@ -89,10 +89,10 @@ class Runtime:
         return resident
 
     def load(self, request: LoadModelRequest) -> LoadedModel:
-        with self._lock:
+        with self.work:
             if self._resident is not None and self._same(self._resident.info, request):
                 return self._resident.info
-            self._abandoned.clear()
+            self._called_off = None
             self._loading = request.model_id
             self._say_load(request.model_id, "unloading" if self._resident else "reading")
             try:
@@ -100,7 +100,7 @@ class Runtime:
                 self._resident = bring_up(
                     request,
                     self._surroundings,
-                    go_on=partial(self._give_up_if_abandoned, request.model_id),
+                    go_on=partial(self._give_up_if_called_off, request.model_id),
                     say_verifying=partial(self._say_load, request.model_id, "verifying"),
                 )
                 self._say_load(request.model_id, "ready")
@@ -115,16 +115,16 @@ class Runtime:
     def unload(self) -> None:
         """Also ends a load that is under way, after the tensor that it is reading."""
         if self._loading is not None:
-            self._abandoned.set()
-        with self._lock:
+            self._called_off = time.monotonic()
+        with self.work:
             self._unload()
             self._say_state()
 
     def _same(self, info: LoadedModel, request: LoadModelRequest) -> bool:
         return (info.model_id, info.path, info.quantization) == (request.model_id, request.path, request.quantization)
 
-    def _give_up_if_abandoned(self, model_id: str) -> None:
-        if self._abandoned.is_set():
+    def _give_up_if_called_off(self, model_id: str) -> None:
+        if self._called_off is not None:
             raise SidecarError("CONFLICT", f"Loading {model_id!r} was cancelled.", param="model_id")
 
     def _unload(self) -> None:
@@ -139,7 +139,7 @@ class Runtime:
 
     # ---- SAEs -------------------------------------------------------------------------------------------------------
     def attach(self, sae_id: str, path: str, overrides: SaeOverrides | None) -> AttachedSae:
-        with self._lock:
+        with self.work:
             if self._resident is None:
                 raise SidecarError("MODEL_NOT_LOADED", "Load a model before attaching an SAE to it.")
             attached = self._attach(self._resident, sae_id, path, overrides)
@@ -158,7 +158,7 @@ class Runtime:
             raise SidecarError("INSUFFICIENT_MEMORY", f"The SAE {sae_id!r} does not fit. {stays}") from error
 
     def detach(self, sae_id: str) -> None:
-        with self._lock:
+        with self.work:
             if self._resident is None:
                 raise SidecarError("SAE_NOT_ATTACHED", f"The SAE {sae_id!r} is not attached.", param="sae_id")
             self._resident.session.detach(sae_id)
@@ -168,7 +168,7 @@ class Runtime:
     # ---- watching ---------------------------------------------------------------------------------------------------
     def set_monitor(self, wanted: MonitorState) -> MonitorState:
         """Replace what is watched. Raises SAE_NOT_ATTACHED, INVALID_FEATURE_INDEX, and then changes nothing."""
-        with self._lock:
+        with self.work:
             if self._resident is None and wanted.watches:
                 raise SidecarError("MODEL_NOT_LOADED", "Load a model before watching its features.")
             self._watch(wanted.watches)
@@ -199,6 +199,10 @@ class Runtime:
         """Monotonic seconds; None: nothing is loaded, or it is idle."""
         resident = self._resident
         return resident.engine.busy_since if resident else None
+
+    def called_off_since(self) -> float | None:
+        """Monotonic seconds; None: no load is still going on that was called off."""
+        return self._called_off if self._loading is not None else None
 
     # ---- state ------------------------------------------------------------------------------------------------------
     def state(self) -> RuntimeState:

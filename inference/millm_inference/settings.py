@@ -34,6 +34,7 @@ class Settings:
     shutdown_grace_s: float = 20.0
     heartbeat_s: float = 10.0
     hang_timeout_s: float = 300.0
+    load_timeout_s: float = 1800.0
     data_dir: Path = Path("data")
     model_cache_dir: Path | None = None
     sae_cache_dir: Path | None = None
@@ -52,6 +53,7 @@ class Settings:
 
 
 VARIABLES = {
+    "load_timeout_s": "MILLM_LOAD_TIMEOUT_S",
     "data_dir": "MILLM_DATA_DIR",
     "model_cache_dir": "MODEL_CACHE_DIR",
     "sae_cache_dir": "SAE_CACHE_DIR",

@@ -186,7 +186,10 @@ export function createRuntime({ client, readDesired, log, intervalMs }: RuntimeO
       const key = `model:${modelId}`;
       abandoned.add(key);
       try {
-        await client.unloadModel();
+        await client.unloadModel().catch((error: unknown) => {
+          // A sidecar that ended instead, because the load hung, loads nothing any more either.
+          if (toAppError(error).code !== 'SIDECAR_UNAVAILABLE') throw error;
+        });
         await pass;
       } finally {
         abandoned.delete(key);

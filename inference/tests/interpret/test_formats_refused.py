@@ -1,5 +1,6 @@
 """Files that cannot be served exactly are refused, with the reason; files that run code are never opened."""
 
+import os
 import pickle
 
 import pytest
@@ -58,6 +59,15 @@ def test_missing_and_empty_paths_are_named(tmp_path):
     assert refused.value.code == "SAE_NOT_FOUND"
     with pytest.raises(SidecarError, match="Expected are"):
         load_sae(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["params.npz", "x.safetensors", "ae.pt", "params_layer_3.safetensors", "cfg.json"])
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(SidecarError) as refused:
+            load_sae(path)
+        assert refused.value.code == "SAE_INCOMPATIBLE"
 
 
 class _Code:

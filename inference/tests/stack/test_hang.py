@@ -1,6 +1,9 @@
-"""A sidecar that hangs or loses its device: the launcher starts another, and the gateway loads what was loaded."""
+"""A sidecar that hangs, in a step or in a load, or loses its device: the launcher starts another, and the gateway loads
+what was loaded."""
 
 from __future__ import annotations
+
+import time
 
 import httpx
 import openai
@@ -51,3 +54,19 @@ def test_the_next_request_succeeds_as_if_nothing_had_been(stack, tmp_path, log):
         assert ask(stack) == before
         assert f"stopped with exit code {code}" in log.read_text()
     assert "sidecar:hung" in log.read_text()
+    with httpx.Client(base_url=stack.base, timeout=60) as api:
+        cancel_a_load_that_hangs(api, imported.json()["data"]["id"], moody)
+    stack.wait_ready()
+    assert ask(stack) == before
+
+
+def cancel_a_load_that_hangs(api, model_id, moody):
+    """The sidecar that it hangs in is replaced, so that cancelling it is true."""
+    api.post(f"/api/models/{model_id}/unload")
+    moody.next("hang while loading")
+    api.post(f"/api/models/{model_id}/load")
+    while not moody.is_served:
+        time.sleep(0.1)
+    cancelled = api.post(f"/api/models/{model_id}/cancel")
+    assert (cancelled.status_code, cancelled.json()["data"]["status"]) == (200, "ready"), cancelled.text
+    assert api.post(f"/api/models/{model_id}/load").status_code == 202

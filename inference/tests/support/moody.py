@@ -1,4 +1,4 @@
-"""A tiny model whose own code does once, in its next forward pass, what a file beside it says."""
+"""A tiny model whose own code does once, in its next forward pass or while it is loaded, what a file beside it says."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ from transformers import LlamaForCausalLM
 class MoodyForCausalLM(LlamaForCausalLM):
     def __init__(self, config):
         super().__init__(config)
+        if mood_of(config, "hang while loading"):
+            time.sleep(3600)
         self.model.register_forward_pre_hook(obey)
 
 
-def obey(module, _):
-    file = Path(module.config.mood_file)
-    if not file.exists():
-        return
+def mood_of(config, *moods):
+    file = Path(config.mood_file)
+    if not file.exists() or file.read_text() not in moods:
+        return None
     mood = file.read_text()
     file.unlink()
+    return mood
+
+
+def obey(module, _):
+    mood = mood_of(module.config, "hang", "slow", "hold the interpreter", "lose the device")
     if mood == "hang":
         time.sleep(3600)
     if mood == "slow":
@@ -56,3 +63,8 @@ class Moody:
         part = self._mood.with_suffix(".part")
         part.write_text(mood)
         part.rename(self._mood)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the model has seen its last mood."""
+        return not self._mood.exists()

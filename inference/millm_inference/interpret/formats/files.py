@@ -29,7 +29,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def require_file(path: Path) -> None:
+    """Opening a pipe waits for a writer, and a device may never end."""
+    if not path.is_file():
+        refuse(f"{path.name} is no file.")
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
+    require_file(path)
     match path.suffix:
         case ".safetensors":
             return _read_safetensors(path)
@@ -42,6 +49,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
+    require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
@@ -50,6 +58,7 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
 
 
 def tensor_names(path: Path) -> list[str]:
+    require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             return list(file.keys())
