@@ -67,7 +67,7 @@ export const importBody = z.object({
   id: z
     .string()
     .max(200)
-    .regex(/^[^\s/]+$/, 'expected an id without slashes and spaces')
+    .regex(/^(?!\.{1,2}$)[^\s/]+$/, 'expected an id without slashes and spaces, and no dots alone')
     .optional(),
   model: z.string().nullish(),
   layer: z.int().min(0).optional(),
