@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,6 +126,8 @@ def _load_model(
         options["quantization_config"] = _bitsandbytes(quantization, dtype)
         options["device_map"] = {"": device}
     try:
+        if source.gguf and "quantization_config" in options and _converted(source, settings) is None:
+            _convert(source, settings)
         cached = _converted(source, settings)
         if source.gguf and cached is None:
             options["quantization_config"] = GgufConfig(dequantize=True)  # once, not in every forward pass
@@ -231,6 +234,8 @@ def _bitsandbytes(quantization: str, dtype: torch.dtype) -> Any:
             f"{quantization} needs the package bitsandbytes; install the sidecar with its `cuda` extra, or load FP16.",
             param="quantization",
         ) from None
+    # It warns in every layer of every step that it computes in float16 in between.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     from transformers import BitsAndBytesConfig  # imports accelerate machinery that plain loads do not need
 
     if quantization == "Q4":
@@ -252,6 +257,18 @@ def _converted(source: Source, settings: Settings) -> Path | None:
         return None
     folder = _converted_dir(source, settings)
     return folder if (folder / "complete.json").is_file() else None
+
+
+def _convert(source: Source, settings: Settings) -> None:
+    """bitsandbytes starts from the floating point that the file stands for. Raises UNSUPPORTED_VALUE where there is no
+    room on the disk for that."""
+    exact: dict[str, Any] = {"dtype": torch.float32, "quantization_config": GgufConfig(dequantize=True)}
+    tokenizer = AutoTokenizer.from_pretrained(source.directory, **source.arguments)
+    model = AutoModelForCausalLM.from_pretrained(source.directory, **source.arguments, **exact)
+    _keep_converted(source, settings, model, tokenizer)
+    if _converted(source, settings) is None:
+        reason = "its float32 form, from which it would be quantized again, could not be written to the disk"
+        raise SidecarError("UNSUPPORTED_VALUE", f"The GGUF file cannot be loaded so: {reason}.", param="quantization")
 
 
 def _keep_converted(source: Source, settings: Settings, model: PreTrainedModel, tokenizer: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 
 import httpx
@@ -11,6 +12,7 @@ from bench.requantize import requantize
 from tests.support.hostile import GGUF
 
 pytestmark = pytest.mark.demo
+HAS_BITSANDBYTES = importlib.util.find_spec("bitsandbytes") is not None
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +47,15 @@ def test_a_q8_0_file_answers_and_says_that_it_is_float32_in_memory(api, eight_bi
     body = {"model": "eight-bits", "messages": [{"role": "user", "content": "What is the capital of France?"}]}
     answer = api.post("/v1/chat/completions", json={**body, "temperature": 0, "max_tokens": 24})
     assert "Paris" in answer.json()["choices"][0]["message"]["content"]
+
+
+def test_a_gguf_file_asked_for_in_q8_is_loaded_so_or_refused_and_never_under_that_name_in_float32(api, tmp_path):
+    file = tmp_path / "seen-for-the-first-time.gguf"
+    file.write_bytes(GGUF.read_bytes())
+    model = load(api, path=str(file), name="q8", quantization="Q8")
+    if HAS_BITSANDBYTES:
+        assert (model["status"], model["quantization"]) == ("loaded", "Q8")
+        assert model["memory_bytes"] < 2.5 * model["parameters"]
+    else:
+        assert model["status"] == "error"
+        assert "bitsandbytes" in model["error"]
