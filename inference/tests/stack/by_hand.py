@@ -1,5 +1,5 @@
-"""The stack as docs/operate.md starts it by hand: with keys, PostgreSQL and Redis, and a wall clock that can be
-set."""
+"""The stack as docs/operate.md starts it by hand: with keys, PostgreSQL and Redis, its log on a full disk, and a wall
+clock that can be set."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def started_by_hand(folder: Path, postgres: Server, redis: Server, **settings: s
     page = START.replace("localhost:5432", f"{LOCAL}:{postgres.port}").replace("$PWD/data", str(folder))
     page = re.sub(r"^make .*$", "", page, flags=re.MULTILINE)  # whoever runs this has done that
     tail = f'\necho "$MILLM_API_KEYS" > {folder}/key\necho "$DATABASE_URL" > {folder}/url\nwait\n'
-    with open(os.environ.get("STACK_LOG", os.devnull), "wb") as log:
+    # A full disk under its log, unless somebody wants to read it.
+    with open(os.environ.get("STACK_LOG", "/dev/full"), "wb") as log:
         shell = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", page + tail], cwd=REPOSITORY, env=environment, stdout=log, stderr=log
         )
