@@ -170,6 +170,7 @@ class Engine:
         self._decode()
         for request in [r for r in self._requests.values() if r.finished]:
             del self._requests[request.arrival]
+            request.let_go()
 
     def _schedule(self) -> None:
         while (newest := self.scheduler.overflow()) is not None:
@@ -329,6 +330,7 @@ class Engine:
                 self._close_slot(sequence)
                 self.scheduler.release(sequence)
                 sequence.state = State.FINISHED
+        request.let_go()
         self.post.counters.aborted += 1
         if error is not None:
             request.outbox(Failed(error))

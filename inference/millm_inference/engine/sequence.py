@@ -108,6 +108,11 @@ class Request:
     def finished(self) -> bool:
         return all(s.state is State.FINISHED for s in self.sequences)
 
+    def let_go(self) -> None:
+        """It ended. A request and its choices refer to each other, so the garbage collector finds them late, and until
+        then a plan would keep its SAEs, megabytes each, that were detached long ago."""
+        self.plan = None
+
 
 @dataclass(eq=False)
 class Sequence:

@@ -1,6 +1,7 @@
 """Running out of memory in a step fails one request and nobody else; a lost device ends the process."""
 
 import threading
+import weakref
 
 import pytest
 import torch
@@ -76,6 +77,27 @@ def test_half_way_through_growing_the_cache_it_keeps_what_the_others_have():
     model = tiny_model("llama")
     prompts = [random_prompt(40, 1), random_prompt(30, 2), random_prompt(400, 3)]
     check(SmallDevice(model, cells=4 * 128), prompts, [2], tokens=30)
+
+
+class PlanOfAnSae:
+    salt, needs_prompt, reads = "steered", False, False
+
+
+@pytest.mark.parametrize("ends", ["by itself", "cancelled"])
+def test_a_plan_and_so_its_saes_are_let_go_when_the_request_ends(ends):
+    with engine_for(tiny_model("llama")) as engine:
+        plan = PlanOfAnSae()
+        held = weakref.ref(plan)
+        collected = submit(engine, random_prompt(10, 1), plan=plan, max_tokens=8 if ends == "by itself" else 400)
+        del plan
+        if ends == "by itself":
+            collected.wait()
+        else:
+            collected.next()
+            engine.cancel(collected.request)
+        settle(engine)
+        assert held() is None
+        assert collected.request.sequences[0].request is collected.request  # which nothing but the collector can free
 
 
 class LostDevice(ModelRunner):
