@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 
 from millm_inference import logs
+from millm_inference.heap import bound_heap
 from millm_inference.settings import Settings, read_settings
 from millm_inference.watchdog import Watchdog, Watched
 
@@ -26,6 +27,7 @@ def main() -> int:
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries are no log lines
     # Where transformers copies a model's own code to, should the caller trust it: a home may be missing or read-only.
     os.environ.setdefault("HF_MODULES_CACHE", str(settings.data_dir / "modules"))
+    bound_heap(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     _use_threads(settings)
     from millm_inference.app import create_app  # after the settings are known to be good: this imports torch models

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import httpx
 import pytest
 
+from millm_inference.memory import MEBIBYTE
 from tests.support.process import sidecar
 from tests.test_app import MODEL, model_dir, request  # noqa: F401
 
@@ -62,6 +64,22 @@ def test_a_full_disk_under_the_log_costs_lines_of_the_log_alone(process):
     assert httpx.post(f"{base}/generate", json={"broken": True}, timeout=60).status_code == 400
     child.send_signal(signal.SIGTERM)
     assert child.wait(timeout=25) in (0, -signal.SIGTERM)
+
+
+def test_prompts_of_lengths_not_seen_before_take_no_memory_for_good(tmp_path, model_dir):  # noqa: F811
+    with sidecar(tmp_path, stdout=subprocess.DEVNULL) as (_, base), httpx.Client(base_url=base, timeout=60) as client:
+        client.post("/models/load", json={"model_id": MODEL, "path": str(model_dir)}).raise_for_status()
+
+        def beside_keys_and_values(lengths):
+            for length in lengths:
+                prompt = {"type": "tokens", "token_ids": random.Random(length).choices(range(3, 258), k=length)}
+                body = request(prompt=prompt, sampling={"temperature": 0, "max_tokens": 1})
+                assert '"type":"done"' in client.post("/generate", json=body).text
+            memory = client.get("/state").json()["memory"]
+            return (memory["used_bytes"] - memory["kv_bytes"]) / MEBIBYTE
+
+        warm = beside_keys_and_values([*range(1, 65), 500])
+        assert beside_keys_and_values(range(65, 400)) - warm < 24
 
 
 def test_a_wrong_setting_is_one_sentence_and_no_traceback():
