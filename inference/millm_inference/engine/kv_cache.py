@@ -109,6 +109,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         self.slots = 0
         self.capacity = 0
         self.generation = 0  # another number, other memory
+        self._written: list[int] = []  # of each row, the positions that a pass or a copy has written to
 
     def resize(self, slots: int, capacity: int, held: Sequence[int] = ()) -> None:
         """Room for `slots` rows of `capacity` positions. Of row r the first `held[r]` positions stay, as far as they
@@ -120,14 +121,22 @@ class SlotCache(Cache):  # type: ignore[misc]
         for layer in self.layers:
             layer.resize(slots, capacity, held)
         self.slots, self.capacity = slots, capacity
+        self._written = [min(length, capacity) for length in (*held, *[0] * slots)][:slots]
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of one slot to another."""
+        self.touch(target, [length - 1])
         for layer in self.layers:
             layer.copy(source, target, length)
 
+    def touch(self, lo: int, positions: Sequence[int]) -> None:
+        """The rows lo, lo+1, … are about to be written, each up to its position."""
+        for row, position in enumerate(positions, lo):
+            self._written[row] = max(self._written[row], position + 1)
+
     def open_run(self, slot: int, start: int, length: int, span: int) -> None:
         """The next pass writes `length` consecutive positions of one slot."""
+        self.touch(slot, [start + length - 1])
         w = self.window
         w.lo, w.hi, w.span, w.start, w.length = slot, slot + 1, span, start, length
         w.row_index = w.positions = None
@@ -141,14 +150,17 @@ class SlotCache(Cache):  # type: ignore[misc]
         w.positions = positions
 
     @property
-    def bytes_per_position(self) -> int:
-        """Bytes of keys and values one position of one slot takes; 0 before the first pass."""
-        total = 0
-        for layer in self.layers:
-            if layer.is_initialized:
-                total += sum(t.shape[1] * t.shape[3] * t.element_size() for t in (layer.keys, layer.values))
-        return total
+    def reserved_bytes(self) -> int:
+        """Of the whole rectangle, also half-way through a resize; 0 before the first pass."""
+        return sum(tensor.nbytes for tensor in self._tensors())
 
     @property
     def memory_bytes(self) -> int:
-        return self.bytes_per_position * self.slots * self.capacity
+        """What is in memory: on a CPU, only what was written to."""
+        if any(tensor.device.type != "cpu" for tensor in self._tensors()):
+            return self.reserved_bytes
+        positions = sum(self._written)
+        return sum(positions * tensor.shape[1] * tensor.shape[3] * tensor.element_size() for tensor in self._tensors())
+
+    def _tensors(self) -> list[torch.Tensor]:
+        return [tensor for layer in self.layers if layer.is_initialized for tensor in (layer.keys, layer.values)]

@@ -60,6 +60,7 @@ class ModelRunner:
         """One token for each of the slots lo, lo+1, … → logits `[rows, vocab]`. Rows that are not valid are ballast."""
         prepared = self._prepare(BatchShape(lo, [[p] for p in positions], [[v] for v in valid]))
         rows = torch.tensor([tokens, positions, valid], dtype=torch.long, device=self.device)
+        self.cache.touch(lo, positions)  # not in the step: a replayed one would not say so
 
         def step(inputs: StepInputs) -> Passed:
             self.cache.open_rows(lo, inputs.positions, span)

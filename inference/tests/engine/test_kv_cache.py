@@ -47,7 +47,24 @@ def test_room_that_nobody_has_written_to_takes_no_memory(dtype):
     cache.layers[0].update(*[torch.ones(1, HEADS, 8, WIDTH, dtype=dtype)] * 2)
     before = psutil.Process().memory_info().rss
     cache.resize(16, 65_536, [8, 0])
-    assert cache.memory_bytes >= 128 << 20
+    assert cache.reserved_bytes >= 128 << 20
     assert psutil.Process().memory_info().rss - before < 16 << 20
     assert cache.layers[0].keys[0, :, :8].all()
     assert not cache.layers[0].keys[15, :, -1].any()
+
+
+def test_the_memory_that_it_says_it_takes_is_what_the_process_has_more():
+    cache = SlotCache(1)
+    cache.resize(1, 64)
+    fill(cache, 0, 8, 5)
+    cache.resize(8, 65_536, [8])
+    before = psutil.Process().memory_info().rss - cache.memory_bytes
+    fill(cache, 3, 40_000, 6)
+    cache.copy(3, 5, 30_000)
+    cache.touch(6, [19_999])  # as before a decode step
+    cache.layers[0].keys[6, :, :20_000] = cache.layers[0].values[6, :, :20_000] = 1
+    assert cache.memory_bytes == 2 * (8 + 90_000) * HEADS * WIDTH * 4
+    assert abs(psutil.Process().memory_info().rss - cache.memory_bytes - before) < 8 << 20
+    cache.resize(8, 1024, [8])
+    assert cache.memory_bytes == 2 * 8 * HEADS * WIDTH * 4
+    assert abs(psutil.Process().memory_info().rss - cache.memory_bytes - before) < 8 << 20
