@@ -13,7 +13,7 @@ import httpx
 
 from soak.judge import Injected, Memory, judge
 from soak.load import MODEL, Load
-from soak.stack import Stack, running
+from soak.stack import KV_LIMIT_MIB, Stack, running
 
 ALLOWED_GROWTH_MIB = 48.0
 """Allocators keep what they once had; a leak of a slot's cache or of a connection each would be far above it."""
@@ -40,10 +40,13 @@ async def kill(stack: Stack, program: str) -> Injected:
 
 async def watch(stack: Stack, memory: Memory, load: Load) -> None:
     while not load.stopped:
-        for program in ("sidecar", "gateway"):
-            process = await asyncio.to_thread(stack.program, program)
-            if process is not None and process.is_running():
-                memory.note(program, process.pid, process.memory_info().rss)
+        gateway = await asyncio.to_thread(stack.program, "gateway")
+        if gateway is not None and gateway.is_running():
+            memory.note("gateway", gateway.pid, gateway.memory_info().rss)
+        sidecar = await asyncio.to_thread(stack.program, "sidecar")
+        sizes = await asyncio.to_thread(stack.sidecar_memory)  # both at once, so that they belong together
+        if sidecar is not None and sizes is not None:
+            memory.note("sidecar", sidecar.pid, *sizes)
         await asyncio.sleep(1)
 
 
@@ -90,6 +93,7 @@ def main() -> int:
                 queue=settled_queue(stack),
                 same_text=probe(stack) == before,
                 allowed_growth_mib=ALLOWED_GROWTH_MIB,
+                kv_limit_mib=KV_LIMIT_MIB,
             )
         print(f"{options.minutes:g} minutes, {options.clients} clients, {load.abandoned} requests abandoned")
         for name, count in sorted(load.counts().items()):

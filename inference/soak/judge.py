@@ -21,12 +21,15 @@ class Injected:
 
 @dataclass
 class Memory:
-    """Resident bytes over time, of each life of each program."""
+    """Resident bytes over time, of each life of each program, without keys and values: those grow with what runs, up to
+    a limit that the operator sets, and are judged by it."""
 
     samples: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    most_keys_and_values: int = 0
 
-    def note(self, program: str, pid: int, used: int) -> None:
-        self.samples.setdefault((program, pid), []).append(used)
+    def note(self, program: str, pid: int, used: int, keys_and_values: int = 0) -> None:
+        self.samples.setdefault((program, pid), []).append(used - keys_and_values)
+        self.most_keys_and_values = max(self.most_keys_and_values, keys_and_values)
 
     def growth(self, program: str) -> float | None:
         """MiB between the middle and the last third of its longest life: the first third is still warming up. None: it
@@ -63,6 +66,7 @@ def judge(
     queue: dict[str, int],
     same_text: bool,
     allowed_growth_mib: float,
+    kv_limit_mib: int,
 ) -> list[Verdict]:
     bad = unexpected(answers, injected)
     first = f", e.g. {bad[0].what} {bad[0].status}: {bad[0].detail}" if bad else ""
@@ -83,10 +87,15 @@ def judge(
             queue["running"] + queue["waiting"] == 0,
         ),
         Verdict("greedy text as before", "yes" if same_text else "NO", same_text),
+        Verdict(
+            "keys and values, at most",
+            f"{memory.most_keys_and_values / MEBIBYTE:.0f} of {kv_limit_mib} MiB",
+            memory.most_keys_and_values <= kv_limit_mib * MEBIBYTE,
+        ),
     ]
-    for program in ("sidecar", "gateway"):
+    for program, what in (("sidecar", "MiB beside keys and values"), ("gateway", "MiB")):
         growth = memory.growth(program)
-        text = "lived too shortly to tell" if growth is None else f"{growth:+.0f} MiB"
+        text = "lived too shortly to tell" if growth is None else f"{growth:+.0f} {what}"
         verdicts.append(
             Verdict(f"memory of the {program}, last third", text, growth is None or growth < allowed_growth_mib)
         )

@@ -18,12 +18,14 @@ import httpx
 import psutil
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+KV_LIMIT_MIB = 512
 PROGRAMS = {"sidecar": "millm_inference", "gateway": "server.ts"}
 
 
 @dataclass(frozen=True)
 class Stack:
     base: str
+    sidecar: str
     launcher: subprocess.Popen[bytes]
 
     def program(self, name: str) -> psutil.Process | None:
@@ -32,6 +34,13 @@ class Stack:
                 with contextlib.suppress(psutil.Error):
                     if child.status() != psutil.STATUS_ZOMBIE and any(PROGRAMS[name] in w for w in child.cmdline()):
                         return child
+        return None
+
+    def sidecar_memory(self) -> tuple[int, int] | None:
+        """Bytes that it takes, and those of them that are keys and values; None: it does not answer."""
+        with contextlib.suppress(httpx.TransportError):
+            memory = httpx.get(f"{self.sidecar}/state", timeout=10).json()["memory"]
+            return memory["used_bytes"], memory["kv_bytes"]
         return None
 
     def is_ready(self) -> bool:
@@ -56,12 +65,12 @@ def free_port() -> int:
 @contextmanager
 def running(data_dir: Path, log: Path) -> Iterator[Stack]:
     """Afterwards no process of it is left, which is checked. Raises RuntimeError."""
-    port = free_port()
+    port, sidecar_port = free_port(), free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("MILLM_")},
         "PORT": str(port),
-        "MILLM_INFERENCE_PORT": str(free_port()),
-        "MILLM_INFERENCE_KV_MEMORY_MB": "512",
+        "MILLM_INFERENCE_PORT": str(sidecar_port),
+        "MILLM_INFERENCE_KV_MEMORY_MB": str(KV_LIMIT_MIB),
         "MILLM_DATA_DIR": str(data_dir),
     }
     command = [sys.executable, str(REPOSITORY / "inference" / "demo" / "up.py")]
@@ -69,7 +78,7 @@ def running(data_dir: Path, log: Path) -> Iterator[Stack]:
         launcher = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=output, stderr=output)
         children: list[psutil.Process] = []
         try:
-            stack = Stack(f"http://127.0.0.1:{port}", launcher)
+            stack = Stack(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sidecar_port}", launcher)
             stack.wait_ready()
             yield stack
             children = psutil.Process(launcher.pid).children(recursive=True)

@@ -24,6 +24,7 @@ def failing(answers=GOOD, injected=FAULTS, memory=None, queue=IDLE, same_text=Tr
         queue=queue,
         same_text=same_text,
         allowed_growth_mib=48,
+        kv_limit_mib=512,
     )
     return [verdict.name for verdict in verdicts if not verdict.holds]
 
@@ -56,6 +57,22 @@ def test_memory_that_grows_through_the_longest_life_is_a_leak_and_warming_up_is_
     warm = [min(500 + 10 * n, 900) for n in range(300)]
     assert failing(memory=lives(warm)) == []
     assert failing(memory=lives([500 + n for n in range(300)])) == ["memory of the sidecar, last third"]
+
+
+def test_keys_and_values_may_grow_up_to_their_limit_and_are_no_leak_of_the_rest():
+    def life(keys_and_values, rest):
+        memory = Memory()
+        for n in range(300):
+            held = keys_and_values(n) * MEBIBYTE
+            memory.note("sidecar", 1, rest(n) * MEBIBYTE + held, held)
+        return memory
+
+    def doubling(n):
+        return 180 if n < 250 else 360
+
+    assert failing(memory=life(doubling, lambda n: 900)) == []
+    assert failing(memory=life(doubling, lambda n: 900 + n)) == ["memory of the sidecar, last third"]
+    assert failing(memory=life(lambda n: 513, lambda n: 900)) == ["keys and values, at most"]
 
 
 @pytest.mark.demo
