@@ -68,6 +68,7 @@ test.describe('a server that asks for keys', () => {
       await page.getByLabel('Your message').fill('hello');
       await page.getByLabel('Your message').press('Enter');
       await expect(page.getByTestId('answer-plain')).toHaveAttribute('data-status', 'done');
+      await expect(page.getByTestId('answer-steered')).toHaveAttribute('data-status', 'done');
     } finally {
       await locked.close();
     }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ChatEvent } from '#lib/api/chat-stream.ts';
+import { ApiError } from '#lib/api/errors.ts';
 import type { ChatRequest } from '#lib/api/types.ts';
 import { Answer } from './answer.svelte.ts';
 import { Comparison, type Target } from './comparison.svelte.ts';
@@ -7,10 +8,11 @@ import { Comparison, type Target } from './comparison.svelte.ts';
 const sea = { index: 12, label: 'the sea', max_activation: 40 };
 const food = { index: 29, label: 'food', max_activation: 20 };
 
-function compare(target: Target | null = { model: 'm', saeId: 'demo' }) {
+function compare(target: Target | null = { model: 'm', saeId: 'demo' }, failure?: ApiError) {
   const asked: ChatRequest[] = [];
   const stream = async function* (body: ChatRequest): AsyncGenerator<ChatEvent> {
     asked.push(body);
+    if (failure) throw failure;
     const strength = body.steering?.features?.[0]?.strength;
     yield { type: 'text', text: strength === undefined ? 'plain' : `steered ${strength}` };
     yield { type: 'finish', reason: 'stop' };
@@ -83,6 +85,15 @@ describe('a comparison', () => {
     comparison.setStrength(40);
     comparison.setStrength(30);
     await vi.advanceTimersByTimeAsync(1000);
+    expect(asked).toHaveLength(2);
+  });
+
+  it('asks nothing again of an answer that failed, when the slider moved before it was asked', async () => {
+    const { comparison, asked } = compare(undefined, new ApiError('QUEUE_FULL', 'x', 429));
+    comparison.choose(sea, 30);
+    await send(comparison, 'Hello');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(comparison.turns[0]?.steered.status).toBe('error');
     expect(asked).toHaveLength(2);
   });
 

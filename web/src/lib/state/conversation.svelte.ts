@@ -83,6 +83,7 @@ export abstract class Conversation {
   }
 
   #ask(turn: Turn, side: Side): void {
+    if (side === 'steered') clearTimeout(this.#settling); // asked with what is set now, whatever comes of it
     const request = this.#request(turn, side);
     if (request) void turn[side].run(request);
   }
