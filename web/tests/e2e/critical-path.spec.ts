@@ -12,7 +12,7 @@ const patience = { timeout: 120_000 };
 
 // They share the one server, so they take turns.
 test.describe.configure({ mode: 'default' });
-test.beforeEach(() => test.skip(!url, 'MILLM_E2E_URL names no running stack'));
+test.skip(!url, 'MILLM_E2E_URL names no running stack');
 
 test('critical path: an answer streams, the slider moves, the steered answer differs', async ({ page }) => {
   test.setTimeout(300_000); // a busy two-core machine writes a token every few seconds

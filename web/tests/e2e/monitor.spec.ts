@@ -3,9 +3,6 @@ import { until, type Stack } from '../stack/stack.ts';
 import { test as scenario } from './fixtures.ts';
 import { expect, expectAccessible, expectNoOverflow, test } from './gateway-fixture.ts';
 
-// A trace keeps the page at every change, which would be most of what is measured here.
-test.use({ trace: 'off' });
-
 const live = (page: Page) => page.getByTestId('monitor-live');
 const tokenRows = (page: Page) => page.getByTestId('token-row');
 const statistics = (page: Page) => page.getByTestId('feature-statistics');
