@@ -142,9 +142,9 @@ def test_code_that_never_gives_the_interpreter_back_ends_the_process_too(running
 
 def test_an_event_loop_that_waits_for_a_log_nobody_reads_ends_the_process_though_it_cannot_say_so(tmp_path):
     with sidecar(tmp_path, subprocess.PIPE, **HANG) as (child, base):
-        with contextlib.suppress(httpx.TransportError):
+        with contextlib.suppress(httpx.TransportError), httpx.Client(base_url=base, timeout=2) as client:
             while True:
-                httpx.post(f"{base}/generate", json={"broken": True}, timeout=2)
+                client.post("/generate", json={"broken": True})
         assert child.wait(timeout=60) == 71
 
 
