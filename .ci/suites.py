@@ -14,7 +14,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / ".cache" / "results"
-TARGETS = {"inference": "test-inference", "gateway": "test-gateway", "web": "test-web", "e2e": "e2e"}
+TARGETS = {"inference": "test-inference", "demo": "test-demo", "gateway": "test-gateway", "web": "test-web", "e2e": "e2e"}
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 def _given(name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        pytest.skip(f"{name} is not set: `make test-inference` runs this suite against a stack that it starts")
+        pytest.skip(f"{name} is not set: `make test-demo` runs this suite against a stack that it starts")
     return value
 
 

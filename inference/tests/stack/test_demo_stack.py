@@ -158,13 +158,13 @@ def test_a_sidecar_killed_while_it_streams_ends_the_stream_with_an_error_and_the
     assert "Paris" in answer(client)
 
 
-def test_the_dashboards_critical_path_in_chromium(stack):
+def test_the_dashboards_critical_path_in_chromium(stack, tmp_path):
     """The pages against the real stack: from nothing loaded to a profile that comes back and steers as before."""
     names = ("chromium", "chromium-browser", "google-chrome")
     browser = os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, names)), None)
     if browser is None or not (REPOSITORY / "web" / "build").is_dir():
         pytest.skip("there is no Chromium, or no built dashboard, on this machine")
-    command = ["npx", "playwright", "test", "critical-path", "--reporter=line"]
+    command = ["npx", "playwright", "test", "critical-path", "--reporter=line", f"--output={tmp_path}"]
     environment = {**os.environ, "MILLM_E2E_URL": stack.base, "CHROMIUM_PATH": browser}
     done = subprocess.run(command, cwd=REPOSITORY / "web", env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
