@@ -3,19 +3,25 @@ model generates."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import selectors
 import shutil
 import signal
 import socket
+import subprocess
 import time
+from urllib.parse import quote
 
 import httpx
 import openai
 import psutil
 import pytest
 
+from tests.hub.fake_hub import FakeHub
+from tests.interpret.folders import V6, standard, write_folder
 from tests.stack.by_hand import TRIED, read, started_by_hand, until
 from tests.stack.conftest import MODEL
 from tests.support.servers import postgres as started_postgres
@@ -23,6 +29,13 @@ from tests.support.servers import redis as started_redis
 
 pytestmark = [pytest.mark.demo, pytest.mark.xdist_group("stacks of their own")]
 DAY = 86_400
+
+
+@pytest.fixture(scope="module")
+def hub():
+    hub = FakeHub()
+    yield hub
+    hub.close()
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +51,20 @@ def redis():
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory, postgres, redis):
+def small_disk(tmp_path_factory):
+    """Six megabytes for SAEs, where this user may mount them."""
+    place = tmp_path_factory.mktemp("disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", place], capture_output=True)
+    yield None if mounted.returncode else place
+    if mounted.returncode == 0:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory, postgres, redis, hub, small_disk):
     settings = {
+        **({"SAE_CACHE_DIR": str(small_disk)} if small_disk else {}),
+        "HF_ENDPOINT": hub.endpoint,
         "MILLM_REQUEST_TIMEOUT_S": "4",
         "MILLM_STREAM_IDLE_TIMEOUT_S": "6",
         "MILLM_INFERENCE_HEARTBEAT_S": "1",
@@ -161,6 +186,39 @@ def test_a_sidecar_that_is_frozen_fails_its_stream_stalls_nothing_else_and_is_us
     finally:
         sidecar.resume()
     stack.wait_ready()
+
+
+def test_a_disk_that_fills_up_while_downloading_is_said_and_the_download_goes_on_when_there_is_room(
+    stack, hub, small_disk, tmp_path
+):
+    if small_disk is None:
+        pytest.skip("mounting needs root")
+    sae = write_folder(tmp_path, {**V6, "d_in": 64, "d_sae": 8192}, standard(64, 8192))
+    weights = "sae_weights.safetensors"
+    hub.add("org/sae", {file.name: file.read_bytes() for file in sae.iterdir()})
+    hub.faults.seconds_per_piece[weights] = 0.01
+    wanted = {"repo_id": "org/sae"}
+    asked = stack.api.post("/api/saes", json=wanted)
+    assert asked.status_code == 202, asked.text
+    place = f"/api/saes/{quote(asked.json()['data']['id'], safe='')}"
+
+    def look():
+        return stack.api.get(place).json()["data"]
+
+    until(lambda: look()["progress"] > 10)
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    until(lambda: look()["status"] == "error")
+    assert re.search(r"The disk is (too )?full.* are still to be fetched", look()["error"])
+    stack.answer()
+    filler.unlink()
+    hub.faults.seconds_per_piece.clear()
+    assert stack.api.post("/api/saes", json=wanted).status_code == 202
+    until(lambda: look()["status"] == "ready")
+    assert hub.ranges(weights)[-1] not in (None, "bytes=0-"), "it went on where it was"
+    assert stack.api.delete(place).json()["data"]["freed_bytes"] > 4_000_000
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler to make a clock with")
