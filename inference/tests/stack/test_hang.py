@@ -3,10 +3,12 @@ what was loaded."""
 
 from __future__ import annotations
 
+import signal
 import time
 
 import httpx
 import openai
+import psutil
 import pytest
 
 from tests.stack.conftest import running_stack
@@ -58,6 +60,20 @@ def test_the_next_request_succeeds_as_if_nothing_had_been(stack, tmp_path, log):
         cancel_a_load_that_hangs(api, imported.json()["data"]["id"], moody)
     stack.wait_ready()
     assert ask(stack) == before
+    end_it_while_it_streams(stack)
+
+
+def end_it_while_it_streams(stack):
+    """SIGTERM to the launcher: the running answer ends as it would have, then all programs do."""
+    options = {"max_tokens": 400, "stream": True, "extra_body": {"ignore_eos": True}}
+    stream = stack.client.completions.create(model="moody", prompt="Hello", **options)
+    next(iter(stream))
+    family = psutil.Process(stack.launcher.pid).children(recursive=True)
+    assert len(family) >= 2
+    stack.launcher.send_signal(signal.SIGTERM)
+    assert [chunk.choices[0].finish_reason for chunk in stream if chunk.choices][-1] == "length"
+    assert stack.launcher.wait(timeout=20) == 0
+    assert psutil.wait_procs(family, timeout=1)[1] == []
 
 
 def cancel_a_load_that_hangs(api, model_id, moody):
