@@ -166,12 +166,16 @@ describe('security headers', () => {
   it('let a page run our scripts alone, and let nobody frame it', async () => {
     const webDir = mkdtempSync(join(tmpdir(), 'millm-web-'));
     const inline = 'document.title = "x"';
-    writeFileSync(join(webDir, 'index.html'), `<!doctype html><script>${inline}</script><script src="/a.js"></script>`);
+    const write = (script: string) =>
+      writeFileSync(
+        join(webDir, 'index.html'),
+        `<!doctype html><script>${script}</script><script src="/a.js"></script>`,
+      );
+    write(inline);
     const { url } = await startStack(db.database, { env: { MILLM_WEB_DIR: webDir } });
     const { headers } = await fetch(`${url}/models`);
     const policy = headers.get('content-security-policy') ?? '';
-    const digest = Buffer.from(await crypto.subtle.digest('SHA-256', Buffer.from(inline))).toString('base64');
-    expect(/script-src ([^;]*)/.exec(policy)?.[1]).toBe(`'self' 'sha256-${digest}'`);
+    expect(scripts(policy)).toBe(`'self' 'sha256-${await digest(inline)}'`);
     expect(policy).toContain("frame-ancestors 'none'");
     expect(policy).not.toContain('upgrade-insecure-requests');
     expect(headers.get('x-content-type-options')).toBe('nosniff');
@@ -181,5 +185,13 @@ describe('security headers', () => {
     const docs = (await fetch(`${url}/api/docs/`)).headers.get('content-security-policy') ?? '';
     expect(docs).toContain("frame-ancestors 'none'");
     expect(docs).not.toContain('upgrade-insecure-requests');
+
+    write('document.title = "built again"');
+    const again = (await fetch(`${url}/models`)).headers.get('content-security-policy') ?? '';
+    expect(scripts(again)).toBe(`'self' 'sha256-${await digest('document.title = "built again"')}'`);
   });
+
+  const scripts = (policy: string) => /script-src ([^;]*)/.exec(policy)?.[1];
+  const digest = async (text: string) =>
+    Buffer.from(await crypto.subtle.digest('SHA-256', Buffer.from(text))).toString('base64');
 });
