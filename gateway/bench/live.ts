@@ -1,5 +1,6 @@
 // What watching costs: throughput of a running stack with nobody watching, with 50 clients watching, and with 50 of which one
-// never reads. Phases alternate, so that what else the machine does falls on all of them.
+// never reads. A round lies between two measures of nobody watching, and is compared with their mean: what else the machine does
+// falls on all of them. The one that never reads starts again at the round's end, to say what was dropped for it.
 //
 // `--pid`, `--sidecar-pid` (Linux): the processes, whose CPU time is printed too: the gateway's per second, the sidecar's per
 // token. On a machine that does other things, they say more than a ratio of speeds.
@@ -51,36 +52,50 @@ console.log(
 );
 await throughput(); // warm
 const results = new Map<string, Measure[]>();
+const shares = new Map<string, number[]>();
+let alone = keep('nobody watches', await throughput());
 for (let round = 0; round < (rounds ?? 1); round += 1) {
-  keep('nobody watches', await throughput());
   const watchers = await watch(clients ?? 50);
-  keep('watched', await throughput());
+  const watched = keep('watched', await throughput());
   await settle(watchers);
-  const first = watchers[0];
-  if (first) stop(first);
-  keep('watched, one never reads', await throughput());
-  console.log(
-    `  frames per client ${watchers[1]?.frames ?? 0}, dropped for readers ${sum(watchers.slice(1).map((w) => w.dropped))}`,
-  );
+  const [first, ...readers] = watchers as [Watcher, ...Watcher[]];
+  connection(first).pause();
+  const unread = keep('watched, one never reads', await throughput());
+  connection(first).resume();
+  await settle(watchers);
   for (const { socket } of watchers) socket.disconnect();
+  const before = alone;
+  alone = keep('nobody watches', await throughput());
+  const base = (before.tokensPerSecond + alone.tokensPerSecond) / 2;
+  keepShare('watched', watched.tokensPerSecond / base);
+  keepShare('watched, one never reads', unread.tokensPerSecond / base);
+  console.log(
+    `  frames per reader ${readers[0]?.frames ?? 0}, dropped for readers ${sum(readers.map((w) => w.dropped))}, for the one that did not read ${first.dropped} (it got ${first.frames})`,
+  );
 }
 report();
 
-function keep(name: string, measure: Measure): void {
+function keepShare(name: string, share: number): void {
+  shares.set(name, [...(shares.get(name) ?? []), share]);
+}
+
+function keep(name: string, measure: Measure): Measure {
   results.set(name, [...(results.get(name) ?? []), measure]);
   console.log(
     `  ${name.padEnd(26)} ${measure.tokensPerSecond.toFixed(1)} tok/s, gateway ${measure.gatewayMiB.toFixed(0)} MiB, CPU ${measure.cpu.toFixed(0)} ms/s, sidecar ${measure.sidecar.toFixed(2)} ms/token`,
   );
+  return measure;
 }
 
 function report(): void {
-  const base = median((results.get('nobody watches') ?? []).map((m) => m.tokensPerSecond));
-  console.log('median over rounds');
+  console.log('median over rounds; the share, of the unwatched throughput around it');
   for (const [name, measures] of results) {
     const speed = median(measures.map((m) => m.tokensPerSecond));
     const memory = Math.max(...measures.map((m) => m.gatewayMiB));
+    const rates = shares.get(name)?.map((share) => 100 * share);
+    const share = rates ? `${median(rates).toFixed(1)} % (${rates.map((rate) => rate.toFixed(1)).join(', ')})` : '';
     console.log(
-      `${name.padEnd(28)} ${speed.toFixed(1)} tok/s  ${((100 * speed) / base).toFixed(1)} %  gateway at most ${memory.toFixed(0)} MiB, CPU ${median(measures.map((m) => m.cpu)).toFixed(0)} ms/s, sidecar ${median(measures.map((m) => m.sidecar)).toFixed(2)} ms/token`,
+      `${name.padEnd(28)} ${speed.toFixed(1)} tok/s  ${share}  gateway at most ${memory.toFixed(0)} MiB, CPU ${median(measures.map((m) => m.cpu)).toFixed(0)} ms/s, sidecar ${median(measures.map((m) => m.sidecar)).toFixed(2)} ms/token`,
     );
   }
 }
@@ -130,9 +145,9 @@ function watch(count: number): Promise<Watcher[]> {
   );
 }
 
-/** Reads nothing from now on: below the client, the connection itself. */
-function stop({ socket }: Watcher): void {
-  (socket.io.engine.transport as unknown as { ws: { _socket: TcpSocket } }).ws._socket.pause();
+/** Below the client, the connection itself: pausing it is to read nothing. */
+function connection({ socket }: Watcher): TcpSocket {
+  return (socket.io.engine.transport as unknown as { ws: { _socket: TcpSocket } }).ws._socket;
 }
 
 async function settle(watchers: Watcher[]): Promise<void> {
