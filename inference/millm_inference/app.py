@@ -80,15 +80,16 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _tick(runtime: Runtime) -> None:
-    """Hand watched frames on every 50 ms and metrics every 2 s; a failing turn is logged and the next one tried."""
+    """Hand watched frames on every 100 ms, as often as a screen shows them, and metrics every 2 s; a failing turn is
+    logged and the next one tried."""
     turn = 0
     while True:
         runtime.loop_seen = time.monotonic()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
         turn += 1
         try:
             runtime.say_frames()
-            if turn % 40 == 0:
+            if turn % 20 == 0:
                 runtime.say_metrics()
         except Exception as error:
             log.exception("feed:tick-failed")

@@ -551,7 +551,7 @@ class MetricsEvent(WireModel):
 
 class ActivationsEvent(WireModel):
     """
-    Every token since the last one, at most one event per 50 ms. `dropped` counts frames this subscriber lost.
+    Every token since the last one, at most one event per 100 ms. `dropped` counts frames this subscriber lost.
     """
 
     type: Literal['activations']

@@ -31,7 +31,7 @@ class Feed:
         self._seq = 0
         self._frames = 0
         self._lock = threading.Lock()
-        self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._waiting: dict[asyncio.Event, tuple[asyncio.AbstractEventLoop, int]] = {}  # with the loop's thread
         self._closed = False
 
     @property
@@ -54,15 +54,17 @@ class Feed:
         self._wake_all()
 
     def _wake_all(self) -> None:
-        for wake, loop in list(self._waiting.items()):
-            if not loop.is_closed():
+        for wake, (loop, thread) in list(self._waiting.items()):
+            if thread == threading.get_ident():
+                wake.set()  # without a turn of the loop more
+            elif not loop.is_closed():
                 loop.call_soon_threadsafe(wake.set)
 
     async def subscribe(self, after_seq: int | None = None) -> AsyncIterator[Event]:
         """From a snapshot, or from `after_seq` while what came after it is still in the ring; then everything,
         forever."""
         wake = asyncio.Event()
-        self._waiting[wake] = asyncio.get_running_loop()
+        self._waiting[wake] = asyncio.get_running_loop(), threading.get_ident()
         try:
             cursor, seen, dropped = after_seq, self._frames, 0
             if cursor is None or not self._reaches(cursor):

@@ -1289,7 +1289,7 @@ export interface components {
             /** @default null */
             gpu_temperature_c?: number | null;
         };
-        /** @description Every token since the last one, at most one event per 50 ms. `dropped` counts frames this subscriber lost. */
+        /** @description Every token since the last one, at most one event per 100 ms. `dropped` counts frames this subscriber lost. */
         ActivationsEvent: {
             /**
              * @description discriminator enum property added by openapi-typescript

@@ -97,8 +97,8 @@ class Engine:
         return self.call(enqueue)
 
     def cancel(self, request: Request) -> None:
-        """Stop a request at the next step boundary and free its slots. Unknown or finished: nothing happens."""
-        self._post(lambda: self._abort(request, None))
+        """Stop a request at the next step boundary and free its slots. Unknown or answered: nothing happens."""
+        self._post(lambda: None if request.answered else self._abort(request, None))
 
     def call(self, work: Callable[[], T]) -> Future[T]:
         """Run `work` on the engine thread between two steps."""
@@ -331,6 +331,8 @@ class Engine:
                 self.scheduler.release(sequence)
                 sequence.state = State.FINISHED
         request.let_go()
+        if request.answered:
+            return
         self.post.counters.aborted += 1
         if error is not None:
             request.outbox(Failed(error))

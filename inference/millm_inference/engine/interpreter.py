@@ -127,8 +127,13 @@ class Interpreter(Protocol):
     def open(self, slot: int, plan: Plan | None, prompt: PromptTokens) -> None: ...
 
     def reads(self, slot: int) -> bool:
-        """True when readings of this slot are wanted by its request or by whoever watches the server, so that the last
-        generated token is fed once more."""
+        """True when the slot's request wants readings, so that the last generated token is fed once more before the
+        answer ends."""
+        ...
+
+    def watched(self, slot: int) -> bool:
+        """True when readings of the slot go to whoever watches the server: the last token is fed once more, but the
+        answer does not wait for it."""
         ...
 
     def fork(self, source: int, target: int) -> None:

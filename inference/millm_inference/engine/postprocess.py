@@ -72,8 +72,18 @@ class Postprocess:
             self._accept(sequence, result)
 
     def complete(self, sequence: Sequence) -> None:
-        """Say the last words of a choice and free its slot; of a request, when it was the last choice."""
-        request = sequence.request
+        """Free a choice's slot, and say its last words where that is still to do."""
+        if self.interpreter is not None and sequence.slot is not None:
+            self.interpreter.close(sequence.slot)
+        self.scheduler.release(sequence)
+        sequence.state = State.FINISHED
+        self._tell(sequence)
+
+    def _tell(self, sequence: Sequence) -> None:
+        """The last words of a choice; of a request, when it was the last choice."""
+        if sequence.told:
+            return
+        request, sequence.told = sequence.request, True
         emission = sequence.output.finish()
         assert sequence.finish_reason is not None
         request.outbox(
@@ -87,11 +97,7 @@ class Postprocess:
                 completion_tokens=sequence.generated,
             )
         )
-        if self.interpreter is not None and sequence.slot is not None:
-            self.interpreter.close(sequence.slot)
-        self.scheduler.release(sequence)
-        sequence.state = State.FINISHED
-        if request.finished:
+        if request.answered:
             self._done(request)
 
     def _row(self, sequence: Sequence) -> SampleRow:
@@ -116,11 +122,19 @@ class Postprocess:
         self._say(sequence, emission)
         if sequence.finish_reason is None:
             return
-        reads = self.interpreter is not None and sequence.slot is not None and self.interpreter.reads(sequence.slot)
-        if reads and not ends:
+        reads, watched = self._last_reads(sequence) if not ends else (False, False)
+        if reads or watched:
             sequence.state = State.LAST_READ
+            if not reads:
+                self._tell(sequence)
         else:
             self.complete(sequence)
+
+    def _last_reads(self, sequence: Sequence) -> tuple[bool, bool]:
+        """Whether the request, and whether somebody who watches the server, wants the last token read."""
+        if self.interpreter is None or sequence.slot is None:
+            return False, False
+        return self.interpreter.reads(sequence.slot), self.interpreter.watched(sequence.slot)
 
     def _judge(self, sequence: Sequence, token: int, ends: bool) -> None:
         """Set the finish reason if this token was the last. The end of sequence is tested before the length."""

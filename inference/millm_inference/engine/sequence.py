@@ -21,7 +21,7 @@ class State(Enum):
     WAITING = auto()
     PREFILL = auto()
     DECODE = auto()
-    LAST_READ = auto()  # its text is complete; the last token is fed once more because its activations were asked for
+    LAST_READ = auto()  # its text is complete; the last token is fed once more because somebody reads its activations
     FINISHED = auto()
 
 
@@ -108,6 +108,11 @@ class Request:
     def finished(self) -> bool:
         return all(s.state is State.FINISHED for s in self.sequences)
 
+    @property
+    def answered(self) -> bool:
+        """Everything was said. One of its choices may still be read, for whoever watches the server."""
+        return all(s.told for s in self.sequences)
+
     def let_go(self) -> None:
         """It ended. A request and its choices refer to each other, so the garbage collector finds them late, and until
         then a plan would keep its SAEs, megabytes each, that were detached long ago."""
@@ -134,6 +139,7 @@ class Sequence:
     prompt_scores: list[tuple[float, tuple[tuple[int, float], ...]] | None] = field(default_factory=lambda: [None])
     finish_reason: str | None = None
     stop_reason: str | int | None = None
+    told: bool = False  # its Finish is out
 
     @property
     def prompt_length(self) -> int:

@@ -103,7 +103,10 @@ class InterpretSession:
 
     def reads(self, slot: int) -> bool:
         plan = self._plans.get(slot)
-        return plan is not None and (plan.reads or bool(self._monitors))
+        return plan is not None and plan.reads
+
+    def watched(self, slot: int) -> bool:
+        return slot in self._plans and bool(self._monitors)
 
     def resize(self, slots: int) -> None:
         assert not self._plans, "no slot may be open"

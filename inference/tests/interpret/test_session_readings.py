@@ -114,7 +114,8 @@ class TestWatchingTheServer:
         open_row(session, 1, [feature("clamp", 1, 2.0)], ActivationsRequest(sae_id="sae", top_k=1), prompt)
         assert [session.reads(slot) for slot in range(3)] == [False, True, False]
         session.watch(self.WATCHES)
-        assert [session.reads(slot) for slot in range(3)] == [True, True, False]
+        assert [session.reads(slot) for slot in range(3)] == [False, True, False]
+        assert [session.watched(slot) for slot in range(3)] == [True, True, False]
         _, trace = forward(model, session, batch_of([5, 6, 7], [5, 6, 7], [5, 6, 7]))
         readings = trace.readings()
         assert {(r.slot, r.sae_id) for r in readings if r.monitor} == {(s, n) for s in (0, 1) for n in ("sae", "late")}
