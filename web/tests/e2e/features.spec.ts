@@ -46,6 +46,7 @@ test('a number opens a feature that has no label, and its address holds', async 
   await search(page).fill('4095');
   await expect(list(page).getByRole('option').first()).toContainText('#4095');
   await list(page).getByRole('option').first().click();
+  await expect(page).toHaveURL(/index=4095/);
   asked.length = 0;
   await page.reload();
   await expect(label(page)).toHaveText('Feature 4095');

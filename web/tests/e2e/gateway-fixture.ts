@@ -49,9 +49,9 @@ export async function expectAccessible(page: Page): Promise<void> {
   expect(grave.map((found) => `${found.id}: ${found.nodes.map((node) => node.html).join(' | ')}`)).toEqual([]);
 }
 
+/** Once the layout has followed a change of the window's size, which charts do a frame later. */
 export async function expectNoOverflow(page: Page): Promise<void> {
-  const overflow = await page.evaluate(
-    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  );
-  expect(overflow, 'the page is wider than the window').toBeLessThanOrEqual(0);
+  const overflow = () =>
+    page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  await expect.poll(overflow, { message: 'the page is wider than the window', timeout: 3_000 }).toBeLessThanOrEqual(0);
 }
