@@ -1,29 +1,25 @@
-"""The step thread: schedule → run → postprocess, until closed. The only thread that touches the model.
+"""Schedule → run → postprocess, step after step, until closed: on one thread, the only one that touches the model.
 
-Other threads talk to it through an inbox; it answers through each request's outbox. `submit`, `cancel` and `call`
-may be
-used from any thread.
+Others hand it what they want done; it answers through each request's outbox. `submit`, `cancel` and `call` may be used
+from any thread.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
-import torch
 
 from millm_inference.engine.interpreter import ForwardTrace, Interpreter, Reading
 from millm_inference.engine.model_runner import ModelRunner
 from millm_inference.engine.postprocess import Counters, Postprocess
-from millm_inference.engine.sampler import with_logprobs
 from millm_inference.engine.scheduler import Admission, Scheduler, bucket
 from millm_inference.engine.sequence import Failed, Request, Sequence, State
+from millm_inference.engine.step_thread import StepThread
 from millm_inference.engine.token_bytes import TokenBytes
 from millm_inference.errors import SidecarError
 from millm_inference.memory import outcome_of
@@ -71,13 +67,9 @@ class Engine:
         self._prefilling: Sequence | None = None
         self.scheduler = Scheduler(slots=limits.slots, budget=limits.kv_positions, max_waiting=limits.max_waiting)
         self.post = Postprocess(self.scheduler, interpreter, eos_ids, limits.context_length, counters or Counters())
-        self._inbox: deque[Callable[[], None]] = deque()
-        self._wake = threading.Condition()
-        self._closing = False
         self._draining = False
-        self.busy_since: float | None = None  # monotonic; one task or step, so that a watchdog can tell a hang
         self._requests: dict[int, Request] = {}  # by arrival: a caller's ids need not be unique
-        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self._thread = StepThread("engine", self._has_work, self._turn)
         if interpreter is not None:
             interpreter.resize(limits.slots)
         self._thread.start()
@@ -98,20 +90,16 @@ class Engine:
 
     def cancel(self, request: Request) -> None:
         """Stop a request at the next step boundary and free its slots. Unknown or answered: nothing happens."""
-        self._post(lambda: None if request.answered else self._abort(request, None))
+        self._thread.post(lambda: None if request.answered else self._abort(request, None))
 
     def call(self, work: Callable[[], T]) -> Future[T]:
         """Run `work` on the engine thread between two steps."""
-        future: Future[T] = Future()
+        return self._thread.call(work)
 
-        def task() -> None:
-            try:
-                future.set_result(work())
-            except Exception as error:
-                future.set_exception(error)
-
-        self._post(task)
-        return future
+    @property
+    def busy_since(self) -> float | None:
+        """When (monotonic seconds) the engine began what it is at; None: it is idle."""
+        return self._thread.busy_since
 
     def refuse(self) -> None:
         """From now on, `submit` answers SHUTTING_DOWN."""
@@ -128,39 +116,21 @@ class Engine:
         """Fail what is left and end the thread."""
         self._draining = True
 
-        def stop() -> None:
+        def fail_all() -> None:
             for request in list(self._requests.values()):
                 self._abort(request, SidecarError("SHUTTING_DOWN", "The server shut down while this was running."))
-            self._closing = True
 
-        if self._thread.is_alive():
-            self._post(stop)
-            self._thread.join(timeout=30)
+        self._thread.end(fail_all, timeout_s=30)
 
-    def _post(self, task: Callable[[], None]) -> None:
-        with self._wake:
-            self._inbox.append(task)
-            self._wake.notify()
+    # ---- a step -----------------------------------------------------------------------------------------------------
+    def _has_work(self) -> bool:
+        return bool(self.scheduler.waiting or self.scheduler.running)
 
-    # ---- the thread -------------------------------------------------------------------------------------------------
-    def _loop(self) -> None:
-        while not self._closing:
-            with self._wake:
-                while not self._inbox and not self.scheduler.waiting and not self.scheduler.running:
-                    self.busy_since = None
-                    self._wake.wait()
-            while self._inbox:
-                self.busy_since = time.monotonic()
-                self._inbox.popleft()()
-            if self.scheduler.waiting or self.scheduler.running:
-                self.busy_since = time.monotonic()
-                try:
-                    self.step()
-                except Exception as error:
-                    self._recover(error)
-        for task in list(self._inbox):
-            task()
-        self.busy_since = None
+    def _turn(self) -> None:
+        try:
+            self.step()
+        except Exception as error:
+            self._recover(error)
 
     def step(self) -> None:
         """One turn: expire, admit, feed a piece of the prompts, decode one token of everything that decodes."""
@@ -234,25 +204,13 @@ class Engine:
         self.post.count(request, trace)
         self._hand_out(trace)
         if scored:
-            self._score_prompt(sequence, logits, start)
+            self.post.score_prompt(sequence, logits, start)
         if end == len(sequence.tokens):
             self.post.prompt_done(sequence)
             if sequence.state is State.PREFILL:
                 self.post.advance([sequence], logits[-1:])
         self._prefilling = None
         return len(chunk)
-
-    def _score_prompt(self, sequence: Sequence, logits: torch.Tensor, start: int) -> None:
-        request = sequence.request
-        targets = sequence.tokens[start + 1 : min(start + 1 + logits.shape[0], sequence.prompt_length)]
-        known = len(sequence.prompt_scores) - 1 - start  # a preempted sequence scores positions twice
-        for offset, target in enumerate(targets):
-            if offset < known:
-                continue
-            scores = torch.log_softmax(logits[offset].float(), dim=-1)
-            result = with_logprobs(scores, target, request.prompt_logprobs or 0)
-            assert result.logprob is not None
-            sequence.prompt_scores.append((result.logprob, result.top))
 
     # ---- decode -----------------------------------------------------------------------------------------------------
     def _decode(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from millm_inference.engine.interpreter import ForwardTrace, Interpreter, Reading
-from millm_inference.engine.sampler import Sampled, SampleRow, sample
+from millm_inference.engine.sampler import Sampled, SampleRow, sample, with_logprobs
 from millm_inference.engine.scheduler import Scheduler
 from millm_inference.engine.sequence import Delta, Done, Finish, PromptScored, Request, Sequence, State
 from millm_inference.engine.text_output import Emission, TokenRecord
@@ -62,6 +62,19 @@ class Postprocess:
             sequence.finish_reason = "length"
         if sequence.finish_reason is not None:
             self.complete(sequence)
+
+    def score_prompt(self, sequence: Sequence, logits: torch.Tensor, start: int) -> None:
+        """The log-probability of each prompt token that `logits [T, vocab]`, from position `start`, foretell."""
+        request = sequence.request
+        targets = sequence.tokens[start + 1 : min(start + 1 + logits.shape[0], sequence.prompt_length)]
+        known = len(sequence.prompt_scores) - 1 - start  # a preempted sequence scores positions twice
+        for offset, target in enumerate(targets):
+            if offset < known:
+                continue
+            scores = torch.log_softmax(logits[offset].float(), dim=-1)
+            result = with_logprobs(scores, target, request.prompt_logprobs or 0)
+            assert result.logprob is not None
+            sequence.prompt_scores.append((result.logprob, result.top))
 
     def advance(self, sequences: list[Sequence], logits: torch.Tensor) -> None:
         """Sample one token for each; `logits [len(sequences), vocab]`."""
