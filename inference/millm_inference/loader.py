@@ -126,9 +126,9 @@ def _load_model(
         options["quantization_config"] = _bitsandbytes(quantization, dtype)
         options["device_map"] = {"": device}
     try:
-        if source.gguf and "quantization_config" in options and _converted(source, settings) is None:
-            _convert(source, settings)
         cached = _converted(source, settings)
+        if source.gguf and cached is None and "quantization_config" in options:
+            cached = _convert(source, settings)
         if source.gguf and cached is None:
             options["quantization_config"] = GgufConfig(dequantize=True)  # once, not in every forward pass
         directory, extra = (cached, {}) if cached else (source.directory, source.arguments)
@@ -259,16 +259,17 @@ def _converted(source: Source, settings: Settings) -> Path | None:
     return folder if (folder / "complete.json").is_file() else None
 
 
-def _convert(source: Source, settings: Settings) -> None:
-    """bitsandbytes starts from the floating point that the file stands for. Raises UNSUPPORTED_VALUE where there is no
-    room on the disk for that."""
+def _convert(source: Source, settings: Settings) -> Path:
+    """→ where it lies: bitsandbytes starts from the floating point that the file stands for. Raises UNSUPPORTED_VALUE
+    where there is no room on the disk for that."""
     exact: dict[str, Any] = {"dtype": torch.float32, "quantization_config": GgufConfig(dequantize=True)}
     tokenizer = AutoTokenizer.from_pretrained(source.directory, **source.arguments)
     model = AutoModelForCausalLM.from_pretrained(source.directory, **source.arguments, **exact)
     _keep_converted(source, settings, model, tokenizer)
-    if _converted(source, settings) is None:
+    if (folder := _converted(source, settings)) is None:
         reason = "its float32 form, from which it would be quantized again, could not be written to the disk"
         raise SidecarError("UNSUPPORTED_VALUE", f"The GGUF file cannot be loaded so: {reason}.", param="quantization")
+    return folder
 
 
 def _keep_converted(source: Source, settings: Settings, model: PreTrainedModel, tokenizer: Any) -> None:

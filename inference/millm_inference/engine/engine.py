@@ -246,11 +246,9 @@ class Engine:
 
     def _known(self, slot: int) -> int:
         entry = self.scheduler.slots[slot]
-        if entry.owner is not None:
-            return entry.owner.computed
-        if len(entry.tokens) >= self.runner.cache.capacity:
+        if entry.owner is None and len(entry.tokens) >= self.runner.cache.capacity:
             entry.tokens = entry.tokens[: self.runner.cache.capacity - 1]
-        return len(entry.tokens)
+        return entry.held
 
     def _hand_out(self, trace: ForwardTrace | None) -> None:
         if trace is None:

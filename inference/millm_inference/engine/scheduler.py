@@ -31,6 +31,11 @@ class Slot:
     tokens: list[int] = field(default_factory=list)
     salt: str = ""
 
+    @property
+    def held(self) -> int:
+        """How many positions are computed: of what runs in it, or of the prefix it retains."""
+        return len(self.tokens) if self.owner is None else self.owner.computed
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -132,8 +137,8 @@ class Scheduler:
         return rows, capacity
 
     def held(self) -> list[int]:
-        """How many positions of each slot are computed: of what runs in it, or of the prefix it retains."""
-        return [len(slot.tokens) if slot.owner is None else slot.owner.computed for slot in self.slots]
+        """How many positions of each slot are computed."""
+        return [slot.held for slot in self.slots]
 
     def tighten(self) -> None:
         """The next shape is the smallest that holds what runs."""

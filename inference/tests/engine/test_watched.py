@@ -7,6 +7,7 @@ import pytest
 from millm_inference.contract import FeatureSteering, MonitorWatch, SteeringSpec
 from millm_inference.engine.interpreter import PromptTokens
 from millm_inference.engine.sequence import Done
+from tests.engine.test_laws import settle
 from tests.interpret.random_saes import random_sae
 from tests.interpret.serving import session_with
 from tests.support.running import engine_for, random_prompt, submit
@@ -44,11 +45,6 @@ def watched():
         engine.on_watched = lambda _, reading: positions.append(reading.position)
         engine.call(lambda: session.watch([MonitorWatch(sae_id="sae", top_k=2)])).result(timeout=30)
         yield engine, positions
-
-
-def settle(engine):
-    for _ in range(2):
-        engine.call(lambda: None).result(timeout=30)
 
 
 def test_an_answer_ends_before_its_last_token_is_read_for_watchers(watched):

@@ -27,7 +27,7 @@ from tests.stack.conftest import MODEL
 from tests.support.servers import postgres as started_postgres
 from tests.support.servers import redis as started_redis
 
-pytestmark = [pytest.mark.demo, pytest.mark.xdist_group("stacks of their own")]
+pytestmark = pytest.mark.demo
 DAY = 86_400
 
 
